@@ -1,0 +1,1 @@
+"""Policies: one file each; trained ones under ``trained/<name>/`` with their card."""

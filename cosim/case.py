@@ -1,0 +1,267 @@
+"""From a scenario to everything a run needs: population, profiles, tariffs, feeder, policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cosim.errors import InputError, Problem, did_you_mean
+from cosim.feeder.feeder import Feeder
+from cosim.feeder.limits import Limits
+from cosim.feeder.network import Network
+from cosim.feeder.sources import load_network
+from cosim.markets.base import Market
+from cosim.policy import Policy
+from cosim.population import Population, Profiles, Tariffs
+from cosim.profiles.base import Homes, ProfileSource
+from cosim.scenario import Group, LoadedScenario, Scenario, Tariff
+from cosim.seeds import generator
+from cosim.timegrid import TimeGrid
+
+
+@dataclass(frozen=True, eq=False)
+class Seat:
+    """A policy at the desk and the rows it serves, in ascending order."""
+
+    name: str
+    policy: Policy
+    rows: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A scenario, loaded: values, and the feeder which has identity."""
+
+    loaded: LoadedScenario
+    grid: TimeGrid
+    population: Population
+    profiles: Profiles
+    tariffs: Tariffs
+    network: Network
+    feeder: Feeder
+    limits: Limits
+    market: Market
+    seats: tuple[Seat, ...]
+    files: tuple[tuple[str, str], ...]  # data files read and their hashes
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario itself."""
+        return self.loaded.scenario
+
+
+def load_case(loaded: LoadedScenario) -> Case:
+    """Load all data of a scenario; raise InputError with every problem found."""
+    scenario, folder = loaded.scenario, loaded.folder
+    grid = scenario.grid()
+    section = scenario.feeder
+    name = str(_beside(folder, section.name)) if section.source == "json" else section.name
+    network = load_network(section.source, name)
+    feeder = Feeder(
+        network,
+        engine=section.engine,
+        slack_vm_pu=section.slack_vm_pu,
+        line_rating_ka=section.line_rating_ka,
+        trafo_rating_kva=section.trafo_rating_kva,
+        verify_every=section.verify_every,
+    )
+    assert isinstance(scenario.profiles, ProfileSource)
+    homes = scenario.profiles.load(grid, section.name, folder)
+    _check_buses(homes, network)
+    _check_targets(scenario, network)
+    population = _population(scenario, homes, network)
+    scale = scenario.scale
+    intensity, co2_files = _co2(scenario, grid, folder)
+    profiles = Profiles(
+        load_kw=homes.load_kw * scale.load,
+        load_kvar=homes.load_kvar * scale.load,
+        pv_kw=homes.pv_kw * scale.pv,
+        co2_kg_per_kwh=intensity,
+    )
+    assert isinstance(scenario.market, Market)
+    limits = section.limits
+    return Case(
+        loaded=loaded,
+        grid=grid,
+        population=population,
+        profiles=profiles,
+        tariffs=_tariffs(scenario, population, grid),
+        network=network,
+        feeder=feeder,
+        limits=Limits(
+            limits.vm_min_pu, limits.vm_max_pu, limits.line_percent, limits.trafo_percent
+        ),
+        market=scenario.market,
+        seats=_seats(scenario, population, folder),
+        files=(*loaded.source.files, *homes.files, *co2_files),
+    )
+
+
+def _beside(folder: Path, name: str) -> Path:
+    path = Path(name)
+    return path if path.is_absolute() else folder / path
+
+
+def _check_buses(homes: Homes, network: Network) -> None:
+    known = set(network.buses)
+    unknown = [
+        Problem(f"home '{home}' is on unknown bus '{bus}'", remedy=did_you_mean(bus, known))
+        for home, bus in zip(homes.names, homes.buses, strict=True)
+        if bus not in known
+    ]
+    if unknown:
+        raise InputError(unknown)
+
+
+def _check_targets(scenario: Scenario, network: Network) -> None:
+    """Refuse disturbances of lines and groups that do not exist."""
+    problems = []
+    for index, disturbance in enumerate(scenario.disturbances):
+        where = f"disturbances[{index}] ({disturbance.kind()})"
+        line = getattr(disturbance, "line", None)
+        if line is not None and line not in network.lines:
+            problems.append(
+                Problem(f"unknown line '{line}'", where, remedy=did_you_mean(line, network.lines))
+            )
+        for group in getattr(disturbance, "groups", ()):
+            if group not in scenario.groups:
+                remedy = did_you_mean(group, scenario.groups)
+                problems.append(Problem(f"unknown group '{group}'", where, remedy=remedy))
+    if problems:
+        raise InputError(problems)
+
+
+def _population(scenario: Scenario, homes: Homes, network: Network) -> Population:
+    groups = _assign(scenario, homes)
+    batteries = [scenario.groups[group].battery for group in groups]
+
+    def pick(field: str, default: np.ndarray) -> np.ndarray:
+        own = [getattr(battery, field) for battery in batteries]
+        return np.array([d if o is None else o for o, d in zip(own, default, strict=True)])
+
+    capacity = pick("capacity_kwh", homes.capacity_kwh) * scenario.scale.battery
+    rating = np.where(
+        capacity > 0.0, pick("rating_kw", homes.rating_kw) * scenario.scale.battery, 0.0
+    )
+    index = {bus: i for i, bus in enumerate(network.buses)}
+
+    def share(field: str) -> np.ndarray:
+        return np.array([getattr(battery, field) for battery in batteries])
+
+    return Population(
+        names=homes.names,
+        buses=homes.buses,
+        groups=groups,
+        bus=np.array([index[bus] for bus in homes.buses], dtype=np.intp),
+        capacity_kwh=capacity,
+        rating_kw=rating,
+        efficiency=pick("efficiency", homes.efficiency),
+        min_kwh=capacity * share("soc_min"),
+        max_kwh=capacity * share("soc_max"),
+        initial_kwh=capacity * share("soc_initial"),
+        self_discharge_per_h=-np.log1p(-homes.self_discharge_per_day) / 24.0,
+        wear_eur_per_kwh=share("wear_eur_per_kwh"),
+        pv_kwp=homes.pv_kwp * scenario.scale.pv,
+    )
+
+
+def _assign(scenario: Scenario, homes: Homes) -> tuple[str, ...]:
+    """Return each home's group: the first that fits; refuse homes without one."""
+    problems = []
+    for name, group in scenario.groups.items():
+        if isinstance(group.members, tuple):
+            problems += [
+                Problem(f"group '{name}' names unknown participant '{member}'",
+                        where=f"groups.{name}.members", remedy=did_you_mean(member, homes.names))
+                for member in group.members if member not in homes.names
+            ]  # fmt: skip
+    if problems:
+        raise InputError(problems)
+    found = []
+    for i, home in enumerate(homes.names):
+        kind = _kind(homes, i, scenario)
+        fitting = (n for n, g in scenario.groups.items() if _fits(scenario, n, g, home, kind))
+        found.append(next(fitting, ""))
+    left = [home for home, group in zip(homes.names, found, strict=True) if not group]
+    if left:
+        raise InputError(
+            Problem(
+                f"{len(left)} of {len(found)} participants are in no group (first: '{left[0]}')",
+                where="groups",
+                remedy="add a last group with 'members: all'",
+            )
+        )
+    return tuple(found)
+
+
+def _kind(homes: Homes, i: int, scenario: Scenario) -> str:
+    if homes.capacity_kwh[i] * scenario.scale.battery > 0.0:
+        return "battery"
+    return "pv" if homes.pv_kwp[i] * scenario.scale.pv > 0.0 else "consumers"
+
+
+def _fits(scenario: Scenario, name: str, group: Group, home: str, kind: str) -> bool:
+    if group.members == "all" or group.members == kind or home in group.members:
+        draw = generator(scenario.seed, home, f"group {name}").random()
+        return bool(group.share >= 1.0 or draw < group.share)
+    return False
+
+
+def _tariffs(scenario: Scenario, population: Population, grid: TimeGrid) -> Tariffs:
+    hours, weekdays = grid.local_hours(), grid.local_weekdays()
+    series = {
+        name: _tariff_series(group.tariff or scenario.tariff, hours, weekdays)
+        for name, group in scenario.groups.items()
+    }
+    return Tariffs(
+        np.stack([series[group][0] for group in population.groups], axis=1),
+        np.stack([series[group][1] for group in population.groups], axis=1),
+    )
+
+
+def _tariff_series(
+    tariff: Tariff, hours: np.ndarray, weekdays: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return retail and feed-in prices ``[T]``; the last matching period wins."""
+    pairs = list(tariff.price_pairs())
+    retail, feed_in = np.full(len(hours), pairs[0][0]), np.full(len(hours), pairs[0][1])
+    for period, (own_retail, own_feed_in) in zip(tariff.periods, pairs[1:], strict=True):
+        begin, end = period.hours
+        inside = (hours >= begin) & (hours < end)
+        if begin > end:  # over midnight
+            inside = (hours >= begin) | (hours < end)
+        if period.days != "all":
+            inside &= (weekdays >= 5) == (period.days == "weekend")
+        retail[inside], feed_in[inside] = own_retail, own_feed_in
+    return retail, feed_in
+
+
+def _co2(
+    scenario: Scenario, grid: TimeGrid, folder: Path
+) -> tuple[np.ndarray, tuple[tuple[str, str], ...]]:
+    section = scenario.co2
+    if section.csv is not None:
+        from cosim.profiles._series import read_series
+
+        factor = 1e-3 if section.unit == "g/kWh" else 1.0
+        values, file = read_series(
+            _beside(folder, section.csv), section.time_column, section.column, grid
+        )
+        return values * factor, (file,)
+    if section.hourly_kg_per_kwh is not None:
+        hourly = np.array(section.hourly_kg_per_kwh)
+        return hourly[grid.local_hours().astype(int)], ()
+    return np.full(grid.intervals, section.kg_per_kwh), ()
+
+
+def _seats(scenario: Scenario, population: Population, folder: Path) -> tuple[Seat, ...]:
+    seats = []
+    for name, policy in scenario.policies.items():
+        groups = {g for g, group in scenario.groups.items() if group.policy == name}
+        rows = population.rows_of(groups)
+        if len(rows):
+            assert isinstance(policy, Policy)
+            seats.append(Seat(name, policy.bound(folder), rows))
+    return tuple(seats)

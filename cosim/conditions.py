@@ -1,0 +1,59 @@
+"""What disturbances do to the world: factors that stack up and are taken off again.
+
+One object per run, written by the disturbances' facade only. Every read gives plain arrays
+``[n]``; changing a factor replaces them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+Factor = Literal["load", "pv", "retail", "feed_in", "order_survival"]
+FACTORS: tuple[Factor, ...] = ("load", "pv", "retail", "feed_in", "order_survival")
+
+
+class Conditions:
+    """Products of all active factors and the sum of all active order delays, ``[n]`` each."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._active: dict[str, list[np.ndarray]] = {name: [] for name in (*FACTORS, "delay")}
+        self._combined = {name: np.ones(count) for name in FACTORS}
+        self.delay_s = np.zeros(count)
+        self.disturbed_messages = False
+
+    def factor(self, name: Factor) -> np.ndarray:
+        """Return the combined factor ``[n]``."""
+        return self._combined[name]
+
+    def multiply(self, name: Factor, value: np.ndarray) -> Callable[[], None]:
+        """Put a factor ``[n]`` on; return what takes it off again."""
+        return self._put(name, value)
+
+    def delay(self, seconds: np.ndarray) -> Callable[[], None]:
+        """Delay orders by ``seconds`` ``[n]``; return what ends it."""
+        return self._put("delay", seconds)
+
+    def _put(self, name: str, value: np.ndarray) -> Callable[[], None]:
+        entry = np.array(np.broadcast_to(value, self._count), dtype=float)
+        self._active[name].append(entry)
+        self._combine(name)
+
+        def undo() -> None:
+            self._active[name] = [item for item in self._active[name] if item is not entry]
+            self._combine(name)
+
+        return undo
+
+    def _combine(self, name: str) -> None:
+        if name == "delay":
+            self.delay_s = np.sum([np.zeros(self._count), *self._active[name]], axis=0)
+        else:
+            product = np.ones(self._count)
+            for entry in self._active[name]:
+                product = product * entry
+            self._combined[name] = product
+        self.disturbed_messages = bool(self._active["delay"] or self._active["order_survival"])

@@ -1,0 +1,124 @@
+"""Delivery: what physically flows while power is constant, and the meter that adds it up.
+
+Pure array functions over any leading axes; the plant of the co-simulation and the lanes of a
+batched environment call the same ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.arrays import freeze
+from cosim.physics.battery import feasible_range_kw, stored_kwh
+from cosim.population import Population
+
+
+@dataclass(frozen=True, eq=False)
+class Flows:
+    """Power between two events ``[..., n]`` [kW, kvar]; zero in a dead part of the feeder."""
+
+    load_kw: np.ndarray
+    load_kvar: np.ndarray
+    pv_kw: np.ndarray
+    battery_kw: np.ndarray  # > 0 charges
+    unserved_kw: np.ndarray  # load that the dead part would have drawn
+    dead: np.ndarray  # bool
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    @property
+    def net_kw(self) -> np.ndarray:
+        """Net import ``load - pv + charge - discharge`` [kW]."""
+        return self.load_kw - self.pv_kw + self.battery_kw
+
+
+def flows(
+    population: Population,
+    energy_kwh: np.ndarray,
+    setpoint_kw: np.ndarray,
+    load_kw: np.ndarray,
+    load_kvar: np.ndarray,
+    pv_kw: np.ndarray,
+    dead: np.ndarray,
+    hours: float,
+) -> Flows:
+    """Return the power that flows for the next ``hours``: the plant saturates, always."""
+    low, high = feasible_range_kw(population, energy_kwh, hours)
+    battery_kw = np.minimum(np.maximum(setpoint_kw, low), high)
+    if not dead.any():
+        return Flows(load_kw, load_kvar, pv_kw, battery_kw, np.zeros_like(load_kw), dead)
+    alive = ~dead
+    return Flows(
+        load_kw * alive, load_kvar * alive, pv_kw * alive, battery_kw * alive, load_kw * dead, dead
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Metered:
+    """Energy of one interval ``[..., n]`` [kWh], and what the feeder saw ``[...]``."""
+
+    load_kwh: np.ndarray
+    pv_kwh: np.ndarray
+    charge_kwh: np.ndarray
+    discharge_kwh: np.ndarray
+    unserved_kwh: np.ndarray
+    dead_share: np.ndarray  # share of the interval without supply, 0..1
+    energy_kwh: np.ndarray  # stored at the end
+    slack_import_kwh: np.ndarray  # upstream energy, positive parts only
+    slack_export_kwh: np.ndarray
+    losses_kwh: np.ndarray
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    @property
+    def net_kwh(self) -> np.ndarray:
+        """Metered net import [kWh]."""
+        return self.load_kwh - self.pv_kwh + self.charge_kwh - self.discharge_kwh
+
+
+def advance(
+    population: Population, energy_kwh: np.ndarray, flow: Flows, hours: float
+) -> np.ndarray:
+    """Return the stored energy [kWh] after ``hours`` of constant power."""
+    return stored_kwh(population, energy_kwh, flow.battery_kw, hours)
+
+
+def meter(parts: list[tuple[Flows, float, tuple[float, float]]], end_kwh: np.ndarray) -> Metered:
+    """Add up the parts of an interval: flows, their hours, and (slack import, losses) in kW."""
+    if len(parts) == 1:
+        flow, hours, (slack_kw, losses_kw) = parts[0]
+        return Metered(
+            flow.load_kw * hours,
+            flow.pv_kw * hours,
+            np.maximum(flow.battery_kw, 0.0) * hours,
+            np.maximum(-flow.battery_kw, 0.0) * hours,
+            flow.unserved_kw * hours,
+            flow.dead.astype(float),
+            end_kwh,
+            np.maximum(slack_kw, 0.0) * hours,
+            np.maximum(-np.asarray(slack_kw), 0.0) * hours,
+            np.asarray(losses_kw) * hours,
+        )
+    singles = [meter([part], end_kwh) for part in parts]
+    whole = sum(hours for _, hours, _ in parts)
+
+    def total(name: str) -> np.ndarray:
+        return np.sum([getattr(single, name) for single in singles], axis=0)
+
+    shares = [single.dead_share * part[1] for single, part in zip(singles, parts, strict=True)]
+    return Metered(
+        total("load_kwh"),
+        total("pv_kwh"),
+        total("charge_kwh"),
+        total("discharge_kwh"),
+        total("unserved_kwh"),
+        np.sum(shares, axis=0) / whole,
+        end_kwh,
+        total("slack_import_kwh"),
+        total("slack_export_kwh"),
+        total("losses_kwh"),
+    )

@@ -1,0 +1,96 @@
+"""The desk: one batch per policy; observations in, one decision per prosumer out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cosim.case import Case, Seat
+from cosim.errors import PluginError
+from cosim.guard import Decision
+from cosim.observe import ACTIONS, FEATURES, View, encode
+from cosim.policy import PolicyContext
+from cosim.seeds import Draws
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The decisions ``[n]``, and masks ``[n]`` of who chose quantity and limit price themselves."""
+
+    decision: Decision
+    own_quantity: np.ndarray
+    own_price: np.ndarray
+
+
+class Desk:
+    """Asks each policy once per interval and keeps what it remembers."""
+
+    def __init__(self, case: Case) -> None:
+        self._seats = case.seats
+        self._count = len(case.population)
+        self._hours = case.grid.interval_h
+        per_day = max(1, 86_400 // case.grid.interval_s)
+        names = case.population.names
+        self._own_quantity = np.zeros(self._count, dtype=bool)
+        self._own_price = np.zeros(self._count, dtype=bool)
+        self._memories: list[Any] = []
+        self._draws: list[Draws] = []
+        for seat in self._seats:
+            _check_schema(seat)
+            self._own_quantity[seat.rows] = "quantity_kwh" in seat.policy.actions
+            self._own_price[seat.rows] = "price_eur_per_kwh" in seat.policy.actions
+            self._memories.append(seat.policy.start(len(seat.rows)))
+            served = [names[row] for row in seat.rows]
+            self._draws.append(
+                Draws(case.scenario.seed, served, "decision", per_day, seat.policy.draws)
+            )
+
+    def ask(self, view: View, present: np.ndarray | None, interval: int) -> Answer:
+        """Return the answers of all who queued; the others stay idle and order nothing.
+
+        ``present`` is a mask ``[n]``, or None when everybody is at the desk.
+        """
+        decision = {name: np.zeros(self._count) for name in ACTIONS}
+        for index, seat in enumerate(self._seats):
+            here = slice(None) if present is None else np.flatnonzero(present[seat.rows])
+            rows = seat.rows[here]
+            if len(rows) == 0:
+                continue
+            memory = self._memories[index]
+            part = memory if memory is None or present is None else memory[here]
+            context = PolicyContext(
+                rows, interval, self._hours, self._draws[index].at(interval)[here]
+            )
+            observations = encode(view, seat.policy.features, rows)
+            actions, after = seat.policy.act(observations, context, part)
+            _check_answer(seat, actions, len(rows))
+            if memory is not None:
+                memory = memory.copy()
+                memory[here] = after
+                self._memories[index] = memory
+            for column, name in enumerate(seat.policy.actions):
+                decision[name][rows] = actions[:, column]
+        own_quantity = self._own_quantity if present is None else self._own_quantity | ~present
+        answer = Decision(*(decision[name] for name in ACTIONS))
+        return Answer(answer, own_quantity, self._own_price)
+
+
+def _check_schema(seat: Seat) -> None:
+    unknown = [name for name in seat.policy.features if name not in FEATURES]
+    unknown += [name for name in seat.policy.actions if name not in ACTIONS]
+    if unknown:
+        raise PluginError(
+            f"policy '{seat.name}' ({seat.policy.kind()}) asks for unknown features or actions: "
+            f"{', '.join(unknown)}"
+        )
+
+
+def _check_answer(seat: Seat, actions: np.ndarray, rows: int) -> None:
+    expected = (rows, len(seat.policy.actions))
+    if actions.shape != expected:
+        raise PluginError(
+            f"policy '{seat.name}' ({seat.policy.kind()}) returned decisions of shape "
+            f"{actions.shape}, expected {expected}"
+        )

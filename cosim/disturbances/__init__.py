@@ -1,0 +1,1 @@
+"""Disturbances: one file per event kind, each a SimPy process behind a narrow facade."""

@@ -1,0 +1,106 @@
+"""What a disturbance is and what it may do to the world.
+
+A disturbance is a frozen value with a ``run(world)`` generator: it waits for ``world.at(...)``,
+acts through the facade's verbs, and keeps the undo each verb returns. It can act at any second;
+the facade closes the running part of the delivery before anything changes.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+from pydantic import BeforeValidator, Field, model_validator
+from simpy import Event
+
+from cosim.plugins import Plugin
+from cosim.times import Moment
+
+Undo = Callable[[], None]
+
+
+class World(Protocol):
+    """The facade a disturbance acts through. Rows are those of the named groups; empty: all."""
+
+    @property
+    def now_s(self) -> int:
+        """The present simulation second."""
+
+    @property
+    def end_s(self) -> int:
+        """The last second of the run."""
+
+    def at(self, when: datetime | int) -> Event:
+        """Return the event of an instant or a simulation second, before all deadlines on it."""
+
+    def second_of(self, when: datetime) -> int:
+        """Return the simulation second of an instant."""
+
+    def daily(self, hour: float) -> list[int]:
+        """Return the simulation seconds at which the civil clock shows ``hour``."""
+
+    def uniform(self, purpose: str) -> np.ndarray:
+        """Return one draw in [0, 1) per prosumer ``[n]``, keyed by seed, prosumer and purpose."""
+
+    def scale_load(self, factor: np.ndarray | float, groups: Sequence[str] = ()) -> Undo:
+        """Multiply load from now on."""
+
+    def scale_pv(self, factor: np.ndarray | float, groups: Sequence[str] = ()) -> Undo:
+        """Multiply PV output from now on."""
+
+    def scale_prices(self, retail: float = 1.0, feed_in: float = 1.0) -> Undo:
+        """Multiply the supplier's prices from the next gate that opens."""
+
+    def lose_orders(self, probability: float, groups: Sequence[str] = ()) -> Undo:
+        """Lose each order with a probability."""
+
+    def delay_orders(self, seconds: int, groups: Sequence[str] = ()) -> Undo:
+        """Delay each order on its way."""
+
+    def open_line(self, name: str) -> Undo:
+        """Open a line at both ends."""
+
+    def cut_supply(self) -> Undo:
+        """Switch the upstream supply off."""
+
+    def log(self, kind: str, **details: Any) -> None:
+        """Write a line to the run's event log."""
+
+
+class Disturbance(Plugin):
+    """Abstract disturbance from ``start`` to ``end``; one file in this folder per kind."""
+
+    start: Moment = Field(description="when it begins")
+    end: Moment = Field(description="when it is over")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Disturbance:
+        if self.start.replace(tzinfo=None) >= self.end.replace(tzinfo=None) and (
+            self.start.tzinfo is None
+        ) == (self.end.tzinfo is None):
+            raise ValueError(f"start {self.start} must be before end {self.end}")
+        return self
+
+    @abstractmethod
+    def run(self, world: World) -> Generator[Event, None, None]:
+        """Act on the world; a SimPy process."""
+
+
+def _pair(value: Any) -> Any:
+    return (value, value) if isinstance(value, int | float) else value
+
+
+#: one number, or [low, high] drawn per prosumer
+Spread = Annotated[
+    tuple[Annotated[float, Field(ge=0.0, le=20.0)], Annotated[float, Field(ge=0.0, le=20.0)]],
+    BeforeValidator(_pair),
+]
+
+
+def drawn(world: World, spread: tuple[float, float], purpose: str) -> np.ndarray:
+    """Return a value per prosumer ``[n]``, uniform between the ends of a spread."""
+    low, high = spread
+    return low + (high - low) * world.uniform(purpose)

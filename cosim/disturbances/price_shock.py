@@ -1,0 +1,32 @@
+"""Price shock: the supplier's prices jump, from the next gate that opens."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pydantic import Field, model_validator
+from simpy import Event
+
+from cosim.disturbances.base import Disturbance, World
+
+
+class PriceShock(Disturbance):
+    """Retail and feed-in prices times their factors."""
+
+    retail_factor: float = Field(3.0, gt=0.0, le=50.0, description="on the retail price [-]")
+    feed_in_factor: float = Field(1.0, gt=0.0, le=50.0, description="on the feed-in price [-]")
+
+    @model_validator(mode="after")
+    def _keeps_spread(self) -> PriceShock:
+        if self.feed_in_factor > self.retail_factor:
+            raise ValueError("feed_in_factor above retail_factor could put feed-in above retail")
+        return self
+
+    def run(self, world: World) -> Generator[Event, None, None]:
+        """Scale the prices, then restore them."""
+        yield world.at(self.start)
+        over = world.scale_prices(self.retail_factor, self.feed_in_factor)
+        world.log("price_shock", phase="begin", retail_factor=self.retail_factor)
+        yield world.at(self.end)
+        over()
+        world.log("price_shock", phase="end")

@@ -1,0 +1,134 @@
+"""The facade between disturbances and the world: it books what ran before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from simpy import Event
+
+from cosim.conditions import Factor
+from cosim.seeds import uniforms
+
+if TYPE_CHECKING:
+    from cosim.simulation import Simulation
+
+Undo = Callable[[], None]
+
+
+class Facade:
+    """What one disturbance may do; see :class:`cosim.disturbances.base.World`.
+
+    ``rank`` orders disturbances that act on one second; ``name`` keys its draws.
+    """
+
+    def __init__(self, simulation: Simulation, rank: int, name: str) -> None:
+        self._simulation, self._rank, self._name = simulation, rank, name
+        self._case = simulation.case
+
+    @property
+    def now_s(self) -> int:
+        """The present simulation second."""
+        return int(self._simulation.env.now)
+
+    @property
+    def end_s(self) -> int:
+        """The last second of the run."""
+        return self._case.grid.end_s
+
+    def second_of(self, when: datetime) -> int:
+        """Return the simulation second of an instant; naive times are civil."""
+        return self._case.grid.second_of(self._case.scenario.local(when))
+
+    def at(self, when: datetime | int) -> Event:
+        """Return the event of an instant; an instant that has passed is now."""
+        second = when if isinstance(when, int) else self.second_of(when)
+        return self._simulation.due(max(second, self.now_s), self._rank)
+
+    def daily(self, hour: float) -> list[int]:
+        """Return the simulation seconds at which the civil clock shows ``hour``."""
+        grid = self._case.grid
+        first = grid.start.astimezone(grid.zone).replace(hour=0, minute=0, second=0)
+        days = grid.end_s // 86_400 + 2
+        moments = (
+            (first.replace(tzinfo=None) + timedelta(days=d, hours=hour)).replace(tzinfo=grid.zone)
+            for d in range(days)
+        )
+        seconds = (grid.second_of(moment) for moment in moments)
+        return [second for second in seconds if 0 <= second <= grid.end_s]
+
+    def uniform(self, purpose: str) -> np.ndarray:
+        """Return one draw in [0, 1) per prosumer ``[n]``, keyed by prosumer and purpose."""
+        names = self._case.population.names
+        return uniforms(self._case.scenario.seed, names, f"{self._name} {purpose}", 0, (1,))[0]
+
+    def scale_load(self, factor: np.ndarray | float, groups: Sequence[str] = ()) -> Undo:
+        """Multiply load from now on."""
+        return self._scale("load", factor, groups)
+
+    def scale_pv(self, factor: np.ndarray | float, groups: Sequence[str] = ()) -> Undo:
+        """Multiply PV output from now on."""
+        return self._scale("pv", factor, groups)
+
+    def scale_prices(self, retail: float = 1.0, feed_in: float = 1.0) -> Undo:
+        """Multiply the supplier's prices from the next gate that opens."""
+        conditions = self._simulation.conditions
+        undo = [
+            conditions.multiply("retail", np.asarray(retail)),
+            conditions.multiply("feed_in", np.asarray(feed_in)),
+        ]
+
+        def restore() -> None:
+            for take_off in undo:
+                take_off()
+
+        return restore
+
+    def lose_orders(self, probability: float, groups: Sequence[str] = ()) -> Undo:
+        """Lose each order with a probability."""
+        survival = 1.0 - np.where(self._rows(groups), probability, 0.0)
+        return self._simulation.conditions.multiply("order_survival", survival)
+
+    def delay_orders(self, seconds: int, groups: Sequence[str] = ()) -> Undo:
+        """Delay each order on its way."""
+        return self._simulation.conditions.delay(np.where(self._rows(groups), seconds, 0))
+
+    def open_line(self, name: str) -> Undo:
+        """Open a line at both ends."""
+        feeder = self._case.feeder
+        return self._switch(lambda: feeder.open_line(name), lambda: feeder.close_line(name))
+
+    def cut_supply(self) -> Undo:
+        """Switch the upstream supply off."""
+        feeder = self._case.feeder
+        return self._switch(lambda: feeder.set_supply(False), lambda: feeder.set_supply(True))
+
+    def log(self, kind: str, **details: Any) -> None:
+        """Write a line to the run's event log."""
+        self._simulation.recorder.event(self.now_s, kind, details)
+
+    def _rows(self, groups: Sequence[str]) -> np.ndarray:
+        own = self._case.population.groups
+        return np.array([not groups or group in groups for group in own])
+
+    def _scale(self, name: Factor, factor: np.ndarray | float, groups: Sequence[str]) -> Undo:
+        values = np.where(self._rows(groups), factor, 1.0)
+        self._simulation.before_change()
+        take_off = self._simulation.conditions.multiply(name, values)
+        return self._undoing(take_off)
+
+    def _switch(self, act: Undo, revert: Undo) -> Undo:
+        self._simulation.before_change()
+        act()
+        return self._undoing(revert)
+
+    def _undoing(self, revert: Undo) -> Undo:
+        """Return an undo that books the delivery before it reverts."""
+
+        def undo() -> None:
+            self._simulation.before_change()
+            revert()
+
+        return undo

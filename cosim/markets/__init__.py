@@ -1,0 +1,1 @@
+"""Market mechanisms: one file each."""

@@ -1,0 +1,103 @@
+"""What every market takes and gives: an order book frozen at gate closure, and its clearing.
+
+Quantities > 0 buy and < 0 sell [kWh]; payments > 0 are paid by the prosumer [EUR]. All arrays
+share the leading axes ``[...]`` (lanes) and a last axis ``[m]`` of orders.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.arrays import freeze
+from cosim.plugins import Plugin
+
+
+@dataclass(frozen=True, eq=False)
+class Orders:
+    """A frozen book: one row per order.
+
+    ``quantity_kwh`` is 0 where nobody orders or the order came late; ``prosumer`` ``[m]`` is the
+    owner's rank, the tie-breaker that makes sums independent of the order of rows.
+    """
+
+    prosumer: np.ndarray
+    quantity_kwh: np.ndarray
+    price_eur_per_kwh: np.ndarray
+    arrival_s: np.ndarray
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+
+@dataclass(frozen=True, eq=False)
+class MarketContext:
+    """What a market may know besides the book: each row's own tariff ``[..., m]`` [EUR/kWh]."""
+
+    retail_eur_per_kwh: np.ndarray
+    feed_in_eur_per_kwh: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Clearing:
+    """The outcome: signed fills and payments per row ``[..., m]``, community figures ``[...]``.
+
+    ``buy_price`` and ``sell_price`` are averages over the traded energy, NaN where nothing trades.
+    ``sum(payment)`` is what stays with the market operator, 0 for a budget-balanced mechanism.
+    """
+
+    fills_kwh: np.ndarray
+    payment_eur: np.ndarray
+    volume_kwh: np.ndarray
+    buy_price_eur_per_kwh: np.ndarray
+    sell_price_eur_per_kwh: np.ndarray
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+
+class Market(Plugin):
+    """Abstract mechanism; one file in this folder per mechanism."""
+
+    @abstractmethod
+    def clear(self, orders: Orders, context: MarketContext) -> Clearing:
+        """Clear a frozen book; a pure function of its arguments."""
+
+
+def average_prices(
+    orders: Orders, clearing: Clearing, context: MarketContext
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return average buy and sell prices ``[...]`` after the rest went to the grid [EUR/kWh].
+
+    Unmatched requests pay retail, unmatched offers earn feed-in. NaN where a side is empty.
+    """
+    rest = orders.quantity_kwh - clearing.fills_kwh
+    buys, sells = orders.quantity_kwh > 0.0, orders.quantity_kwh < 0.0
+    paid = clearing.payment_eur + rest * np.where(
+        buys, context.retail_eur_per_kwh, context.feed_in_eur_per_kwh
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (
+            np.where(buys, paid, 0.0).sum(-1) / np.where(buys, orders.quantity_kwh, 0.0).sum(-1),
+            np.where(sells, paid, 0.0).sum(-1) / np.where(sells, orders.quantity_kwh, 0.0).sum(-1),
+        )
+
+
+def welfare_eur(orders: Orders, clearing: Clearing, context: MarketContext) -> np.ndarray:
+    """Return the gains from trade ``[...]``: fills valued at the tariff-clipped limits [EUR]."""
+    limit = clip_to_tariff(orders, context)
+    return (clearing.fills_kwh * limit).sum(-1)
+
+
+def clip_to_tariff(orders: Orders, context: MarketContext) -> np.ndarray:
+    """Return limit prices no worse than the prosumer's own tariff ``[..., m]`` [EUR/kWh].
+
+    A bid is at most the prosumer's retail price, an ask at least their feed-in price.
+    """
+    return np.where(
+        orders.quantity_kwh > 0.0,
+        np.minimum(orders.price_eur_per_kwh, context.retail_eur_per_kwh),
+        np.maximum(orders.price_eur_per_kwh, context.feed_in_eur_per_kwh),
+    )

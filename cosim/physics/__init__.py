@@ -1,0 +1,1 @@
+"""Assets as array functions: one file each, pure, any leading axes."""

@@ -1,0 +1,131 @@
+"""The plant: the one writer of stored energy, between the meters and the load flow.
+
+Power is constant between events. Whatever changes the world calls :meth:`Plant.hold` first, so
+the part that ran is booked, and :meth:`Plant.deliver` after, so flows and load flow are new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.conditions import Conditions
+from cosim.delivery import Flows, Metered, advance, flows, meter
+from cosim.feeder.feeder import Feeder
+from cosim.feeder.state import GridState
+from cosim.population import Population, Profiles
+from cosim.timegrid import TimeGrid
+
+
+@dataclass(frozen=True, eq=False)
+class Solve:
+    """One load flow and how long it held: injections per bus ``[b]``, > 0 into the network."""
+
+    interval: int
+    start_s: int
+    end_s: int
+    p_kw: np.ndarray
+    q_kvar: np.ndarray
+    grid: GridState
+    topology: object
+
+
+class Plant:
+    """Batteries, loads and PV on the feeder; ``on_solve`` is told of every load flow that held."""
+
+    def __init__(
+        self,
+        population: Population,
+        profiles: Profiles,
+        grid: TimeGrid,
+        feeder: Feeder,
+        conditions: Conditions,
+        on_solve: Callable[[Solve], None],
+    ) -> None:
+        self._population, self._profiles, self._grid = population, profiles, grid
+        self._feeder, self._conditions, self._on_solve = feeder, conditions, on_solve
+        self._bus = population.bus
+        self._distinct = len(np.unique(self._bus)) == len(self._bus)
+        self.energy_kwh = population.initial_kwh
+        self.state: GridState | None = None
+        self.flow: Flows | None = None
+        self._setpoint_kw = np.zeros(len(population))
+        self._interval = 0
+        self._since_s = 0
+        self._injection = (np.zeros(0), np.zeros(0))
+        self._topology: object = None
+        self._parts: list[tuple[Flows, float, tuple[float, float]]] = []
+
+    @property
+    def dead(self) -> np.ndarray:
+        """Prosumers without supply, bool ``[n]``."""
+        return self._feeder.dead[self._bus]
+
+    @property
+    def vm_pu(self) -> np.ndarray:
+        """Voltage at each prosumer's bus of the running load flow ``[n]``, NaN when dead."""
+        if self.state is None:
+            return np.ones(len(self._population))
+        return self.state.vm_pu[self._bus]
+
+    def begin(self, interval: int, setpoint_kw: np.ndarray) -> None:
+        """Take the set-points of an interval, at its first second."""
+        self._interval, self._setpoint_kw = interval, setpoint_kw
+        self._since_s = self._grid.start_s(interval)
+        self._parts = []
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Let power flow from the present second on: project, then solve the load flow."""
+        k, profiles, conditions = self._interval, self._profiles, self._conditions
+        rest_h = (self._grid.start_s(k + 1) - self._since_s) / 3600.0
+        load = conditions.factor("load")
+        self.flow = flows(
+            self._population,
+            self.energy_kwh,
+            self._setpoint_kw,
+            profiles.load_kw[k] * load,
+            profiles.load_kvar[k] * load,
+            profiles.pv_kw[k] * conditions.factor("pv"),
+            self.dead,
+            rest_h,
+        )
+        self._injection = (self._at_buses(-self.flow.net_kw), self._at_buses(-self.flow.load_kvar))
+        self.state = self._feeder.solve(*self._injection)
+        self._topology = self._feeder.topology
+
+    def expected_kwh(self, second: int) -> np.ndarray:
+        """Stored energy at a later second if nothing changes ``[n]``."""
+        if self.flow is None:
+            return self.energy_kwh
+        hours = (second - self._since_s) / 3600.0
+        return advance(self._population, self.energy_kwh, self.flow, hours)
+
+    def hold(self, now_s: int) -> None:
+        """Book what ran since the last event, up to ``now_s``."""
+        if self.flow is None or self.state is None or now_s == self._since_s:
+            return
+        hours = (now_s - self._since_s) / 3600.0
+        self.energy_kwh = advance(self._population, self.energy_kwh, self.flow, hours)
+        seen = (float(self.state.slack_p_kw), float(self.state.losses_kw))
+        self._parts.append((self.flow, hours, seen))
+        p_kw, q_kvar = self._injection
+        self._on_solve(
+            Solve(self._interval, self._since_s, now_s, p_kw, q_kvar, self.state, self._topology)
+        )
+        self._since_s = now_s
+
+    def meter(self) -> Metered:
+        """Return the energies of the interval that has just ended."""
+        self.hold(self._grid.start_s(self._interval + 1))
+        return meter(self._parts, self.energy_kwh)
+
+    def _at_buses(self, values: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(self._feeder.network.buses))
+        if self._distinct:
+            total[self._bus] = values
+        else:
+            np.add.at(total, self._bus, values)
+        return total

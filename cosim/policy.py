@@ -1,0 +1,56 @@
+"""The contract of a policy: batches of named observations in, named actions out.
+
+A policy is a frozen value (its fields are its options in the YAML). It is called once per
+interval on the batch of all prosumers it serves; what it remembers is a value it returns.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cosim.plugins import Plugin
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyContext:
+    """Beside the observations: who is asked, which interval, and keyed uniform draws.
+
+    ``draws`` is ``[m, draws]`` in [0, 1), from streams of each prosumer's own.
+    """
+
+    ids: np.ndarray
+    interval: int
+    interval_h: float
+    draws: np.ndarray
+
+
+class Policy(Plugin):
+    """Abstract policy; one file per policy in the agents folder.
+
+    ``features`` and ``actions`` name the columns of observations and decisions; ``draws`` is the
+    number of uniform draws wanted per prosumer and interval. Each may be a property where options
+    decide it.
+    """
+
+    features: ClassVar[tuple[str, ...]] = ()
+    actions: ClassVar[tuple[str, ...]] = ("battery_kw",)
+    draws: ClassVar[int] = 0
+
+    def bound(self, folder: Path) -> Policy:
+        """Return the policy ready to act; files are found from the scenario's folder."""
+        return self
+
+    def start(self, count: int) -> Any:
+        """Return the memory before the first interval for a batch of ``count`` prosumers."""
+        return None
+
+    @abstractmethod
+    def act(
+        self, observations: np.ndarray, context: PolicyContext, memory: Any
+    ) -> tuple[np.ndarray, Any]:
+        """Map observations ``[m, d]`` to decisions ``[m, a]`` in physical units, and new memory."""

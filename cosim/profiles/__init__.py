@@ -1,0 +1,1 @@
+"""Sources of homes and their profiles: one file each."""

@@ -1,0 +1,125 @@
+"""Settlement in two parts, and the books that must close after every interval.
+
+Traded energy settles at the clearing price. Metered minus traded settles with the supplier at the
+imbalance price: retail when short, feed-in when long. The traded energy of seconds without supply
+is closed out with the supplier at the clearing price. Amounts > 0 are paid by the prosumer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.arrays import freeze
+from cosim.delivery import Metered
+from cosim.errors import RunError
+from cosim.markets.base import Clearing
+from cosim.population import Population
+
+#: books close to this, relative to their scale (at least 1)
+CLOSING_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """The tariff in force for one interval ``[..., n]`` [EUR/kWh] and the grid's CO2 [kg/kWh]."""
+
+    retail_eur_per_kwh: np.ndarray
+    feed_in_eur_per_kwh: np.ndarray
+    co2_kg_per_kwh: np.ndarray | float
+
+
+@dataclass(frozen=True, eq=False)
+class Bills:
+    """One interval's bills ``[..., n]``, line by line [EUR], with the energies behind them [kWh].
+
+    ``baseline_eur`` is the bill of the same metered energy without any trading.
+    """
+
+    traded_kwh: np.ndarray
+    closeout_kwh: np.ndarray  # traded energy of dead seconds, handed back
+    imbalance_kwh: np.ndarray  # metered - traded + closed out; > 0 bought from the supplier
+    trade_eur: np.ndarray
+    closeout_eur: np.ndarray
+    imbalance_eur: np.ndarray
+    baseline_eur: np.ndarray
+    wear_eur: np.ndarray  # a cost of the battery's owner, not a payment
+    co2_kg: np.ndarray
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    @property
+    def bill_eur(self) -> np.ndarray:
+        """What the prosumer pays: trade + close-out + imbalance."""
+        return self.trade_eur + self.closeout_eur + self.imbalance_eur
+
+
+def settle(population: Population, clearing: Clearing, metered: Metered, prices: Prices) -> Bills:
+    """Return the bills of one interval; ``clearing`` has one row per prosumer ``[..., n]``."""
+    net = metered.net_kwh
+    closeout_kwh = -clearing.fills_kwh * metered.dead_share
+    imbalance = net - clearing.fills_kwh - closeout_kwh
+    retail, feed_in = prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh
+    drawn = np.maximum(imbalance, 0.0)
+    total = drawn.sum(-1, keepdims=True)
+    # nobody draws but the feeder has losses: everybody carries the same
+    shares = np.where(total > 0.0, drawn, 1.0) / np.where(total > 0.0, total, len(population))
+    community = np.asarray(metered.slack_import_kwh * prices.co2_kg_per_kwh)[..., None]
+    throughput = metered.charge_kwh + metered.discharge_kwh
+    return Bills(
+        traded_kwh=clearing.fills_kwh,
+        closeout_kwh=closeout_kwh,
+        imbalance_kwh=imbalance,
+        trade_eur=clearing.payment_eur,
+        closeout_eur=-clearing.payment_eur * metered.dead_share,
+        imbalance_eur=imbalance * np.where(imbalance > 0.0, retail, feed_in),
+        baseline_eur=net * np.where(net > 0.0, retail, feed_in),
+        wear_eur=throughput * population.wear_eur_per_kwh,
+        co2_kg=community * shares,
+    )
+
+
+@dataclass
+class Books:
+    """The largest closing errors seen, energy [kWh] and money [EUR], relative to their scale.
+
+    Accounts: prosumers, supplier, market operator. The supplier's side is computed from energies
+    and prices of its own, not as the negative of the bills, so a leak shows.
+    """
+
+    energy_error: float = 0.0
+    money_error: float = 0.0
+    unsolved_intervals: int = 0
+    supplier_eur: float = 0.0
+    operator_eur: float = 0.0
+
+    def close(
+        self, interval: int, clearing: Clearing, metered: Metered, bills: Bills, prices: Prices
+    ) -> None:
+        """Check one interval ``[n]``; raise RunError where a book does not close."""
+        sold = np.maximum(bills.imbalance_kwh, 0.0) @ prices.retail_eur_per_kwh
+        bought = np.minimum(bills.imbalance_kwh, 0.0) @ prices.feed_in_eur_per_kwh
+        unwound = -(clearing.payment_eur @ metered.dead_share)
+        supplier = sold + bought + unwound
+        operator = clearing.payment_eur.sum()
+        paid = bills.bill_eur
+        money = abs(paid.sum() - supplier - operator) / max(1.0, np.abs(paid).sum())
+        delivered = metered.net_kwh.sum()
+        through = np.abs(metered.net_kwh).sum()
+        trades = abs(clearing.fills_kwh.sum()) / max(1.0, through)
+        upstream = metered.slack_import_kwh - metered.slack_export_kwh
+        balance = abs(upstream - delivered - metered.losses_kwh) / max(1.0, through)
+        if np.isnan(balance):
+            self.unsolved_intervals += 1
+            balance = 0.0
+        self.supplier_eur += float(supplier)
+        self.operator_eur += float(operator)
+        self.money_error = max(self.money_error, float(money))
+        self.energy_error = max(self.energy_error, float(balance), float(trades))
+        if money > CLOSING_TOLERANCE or max(balance, trades) > CLOSING_TOLERANCE:
+            raise RunError(
+                f"interval {interval}: the books do not close (money {money:.2e}, feeder energy "
+                f"{balance:.2e}, trades {trades:.2e}, relative to their scale)"
+            )

@@ -1,0 +1,77 @@
+"""Time: integer seconds from the scenario's start, market intervals and their deadlines.
+
+Delivery of interval k is exactly ``[t_k, t_k + dt)`` with ``t_k = k * interval_s``. Its gates
+OPEN, DECIDE and CLOSE lie before ``t_k`` by the scenario's lead, each on a second of its own;
+METER falls on ``t_k + dt``. This is the only place that knows when anything is due.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TimeGrid:
+    """The market intervals of a run.
+
+    ``start`` is tz-aware; ``zone`` is the civil zone in which tariffs, time-of-day features and
+    the calendar are read.
+    """
+
+    start: datetime
+    interval_s: int
+    intervals: int
+    lead_s: int
+    zone: tzinfo
+
+    @property
+    def interval_h(self) -> float:
+        """Length of an interval [h]."""
+        return self.interval_s / 3600.0
+
+    @property
+    def end_s(self) -> int:
+        """End of the last delivery [s]."""
+        return self.intervals * self.interval_s
+
+    def start_s(self, interval: int) -> int:
+        """Begin of delivery of an interval [s]."""
+        return interval * self.interval_s
+
+    def open_s(self, interval: int) -> int:
+        """Second at which the gate OPENs: prices are published, prosumers queue at the desk."""
+        return self.start_s(interval) - self.lead_s
+
+    def decide_s(self, interval: int) -> int:
+        """Second at which the policies DECIDE."""
+        return self.start_s(interval) - self.lead_s + 1
+
+    def close_s(self, interval: int) -> int:
+        """Second at which the book CLOSEs; an order that arrives then or later is late."""
+        return self.start_s(interval) - 1
+
+    def utc(self, second: int) -> datetime:
+        """UTC instant of a simulation second."""
+        return self.start.astimezone(UTC) + timedelta(seconds=second)
+
+    def second_of(self, when: datetime) -> int:
+        """Simulation second of a tz-aware instant."""
+        return round((when - self.start).total_seconds())
+
+    def local_hours(self) -> np.ndarray:
+        """Civil hour of day at the start of each interval ``[T]``, in [0, 24)."""
+        return self._civil(lambda t: t.hour + t.minute / 60.0 + t.second / 3600.0)
+
+    def local_weekdays(self) -> np.ndarray:
+        """Civil weekday at the start of each interval ``[T]``, Monday 0."""
+        return self._civil(lambda t: float(t.weekday()))
+
+    def _civil(self, read: object) -> np.ndarray:
+        assert callable(read)
+        step = timedelta(seconds=self.interval_s)
+        begin = self.start.astimezone(UTC)
+        times = (begin + k * step for k in range(self.intervals))
+        return np.array([read(t.astimezone(self.zone)) for t in times])

@@ -1,0 +1,50 @@
+"""Scalar types of the input: names, zones, moments and hours, checked once at the border."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+
+
+def _checked_name(value: str) -> str:
+    if not _NAME.match(value):
+        raise ValueError(
+            "names have 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+        )
+    return value
+
+
+def _checked_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"unknown time zone '{value}'; e.g. 'Europe/Berlin' or 'UTC'") from None
+    return value
+
+
+def _moment(value: Any) -> Any:
+    """Read ``2016-01-18``, ``2016-01-18 17:30`` or ``2016-01-18T17:30:05+01:00``."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be a time such as 2016-01-18 17:30:00")
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError(f"'{value}' is not a time: {error}") from None
+    if when.microsecond:
+        raise ValueError("times are whole seconds")
+    return when
+
+
+Name = Annotated[str, AfterValidator(_checked_name)]
+Zone = Annotated[str, AfterValidator(_checked_zone)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+PricePerKwh = Annotated[float, Field(ge=-5.0, le=5.0)]
+HourOfDay = Annotated[float, Field(ge=0.0, le=24.0)]
