@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
+from typing import TypeVar
 
 import numpy as np
 
+from cosim.document import Document, Path
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.feeder.feeder import Feeder
 from cosim.feeder.limits import Limits
@@ -19,6 +22,8 @@ from cosim.profiles.base import Homes, ProfileSource
 from cosim.scenario import Group, LoadedScenario, Scenario, Tariff
 from cosim.seeds import generator
 from cosim.timegrid import TimeGrid
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,37 +61,36 @@ def load_case(loaded: LoadedScenario) -> Case:
     """Load all data of a scenario; raise InputError with every problem found."""
     scenario, folder = loaded.scenario, loaded.folder
     grid = scenario.grid()
-    section = scenario.feeder
-    name = str(_beside(folder, section.name)) if section.source == "json" else section.name
-    network = load_network(section.source, name)
-    feeder = Feeder(
-        network,
-        engine=section.engine,
-        slack_vm_pu=section.slack_vm_pu,
-        line_rating_ka=section.line_rating_ka,
-        trafo_rating_kva=section.trafo_rating_kva,
-        verify_every=section.verify_every,
-    )
-    assert isinstance(scenario.profiles, ProfileSource)
-    homes = scenario.profiles.load(grid, section.name, folder)
-    _check_buses(homes, network)
-    _check_targets(scenario, network)
-    population = _population(scenario, homes, network)
-    scale = scenario.scale
-    intensity, co2_files = _co2(scenario, grid, folder)
-    profiles = Profiles(
-        load_kw=homes.load_kw * scale.load,
-        load_kvar=homes.load_kvar * scale.load,
-        pv_kw=homes.pv_kw * scale.pv,
-        co2_kg_per_kwh=intensity,
-    )
+    ask = _Ask(loaded.source)
+    network = ask(("feeder", "name"), lambda: _network(scenario, folder))
+    feeder = network and ask(("feeder",), lambda: _feeder(scenario, network))
+    if network:
+        ask.problems += _unknown_lines(loaded, network)
+    known = len(ask.problems)
+    homes = ask(("profiles",), lambda: _homes(scenario, grid, folder))
+    if network is None:  # a source may look for the unknown network, too: say it once
+        again = f"'{scenario.feeder.name}'"
+        ask.problems[known:] = [p for p in ask.problems[known:] if again not in p.what]
+    if homes and network:
+        ask(("profiles",), lambda: _check_buses(homes, network))
+    groups = homes and ask(("groups",), lambda: _assign(loaded, homes))
+    co2 = ask(("co2",), lambda: _co2(scenario, grid, folder))
+    seats = ask(("policies",), lambda: _bound(scenario, folder))
+    if not (network and feeder and homes and groups and co2 and seats) or ask.problems:
+        raise InputError(ask.problems)
+    population = _population(scenario, homes, groups, network)
     assert isinstance(scenario.market, Market)
-    limits = section.limits
+    limits, scale = scenario.feeder.limits, scenario.scale
     return Case(
         loaded=loaded,
         grid=grid,
         population=population,
-        profiles=profiles,
+        profiles=Profiles(
+            load_kw=homes.load_kw * scale.load,
+            load_kvar=homes.load_kvar * scale.load,
+            pv_kw=homes.pv_kw * scale.pv,
+            co2_kg_per_kwh=co2[0],
+        ),
         tariffs=_tariffs(scenario, population, grid),
         network=network,
         feeder=feeder,
@@ -94,13 +98,55 @@ def load_case(loaded: LoadedScenario) -> Case:
             limits.vm_min_pu, limits.vm_max_pu, limits.line_percent, limits.trafo_percent
         ),
         market=scenario.market,
-        seats=_seats(scenario, population, folder),
-        files=(*loaded.source.files, *homes.files, *co2_files),
+        seats=_seats(scenario, population, seats),
+        files=(*loaded.source.files, *homes.files, *co2[1]),
     )
 
 
-def _beside(folder: Path, name: str) -> Path:
-    path = Path(name)
+@dataclass
+class _Ask:
+    """Collects the problems of one step after the other, each at its place in the scenario."""
+
+    source: Document
+    problems: list[Problem] = field(default_factory=list)
+
+    def __call__(self, path: Path, step: Callable[[], T]) -> T | None:
+        """Return what a step gives, None when it refused its input."""
+        try:
+            return step()
+        except InputError as error:
+            at = str(self.source.at(path))
+            self.problems += [
+                replace(p, why=p.why or f"read for {at}") if p.where else replace(p, where=at)
+                for p in error.problems
+            ]
+            return None
+
+
+def _network(scenario: Scenario, folder: FilePath) -> Network:
+    source, name = scenario.feeder.source, scenario.feeder.name
+    return load_network(source, str(_beside(folder, name)) if source == "json" else name)
+
+
+def _feeder(scenario: Scenario, network: Network) -> Feeder:
+    section = scenario.feeder
+    return Feeder(
+        network,
+        engine=section.engine,
+        slack_vm_pu=section.slack_vm_pu,
+        line_rating_ka=section.line_rating_ka,
+        trafo_rating_kva=section.trafo_rating_kva,
+        verify_every=section.verify_every,
+    )
+
+
+def _homes(scenario: Scenario, grid: TimeGrid, folder: FilePath) -> Homes:
+    assert isinstance(scenario.profiles, ProfileSource)
+    return scenario.profiles.load(grid, scenario.feeder.name, folder)
+
+
+def _beside(folder: FilePath, name: str) -> FilePath:
+    path = FilePath(name)
     return path if path.is_absolute() else folder / path
 
 
@@ -115,26 +161,21 @@ def _check_buses(homes: Homes, network: Network) -> None:
         raise InputError(unknown)
 
 
-def _check_targets(scenario: Scenario, network: Network) -> None:
-    """Refuse disturbances of lines and groups that do not exist."""
+def _unknown_lines(loaded: LoadedScenario, network: Network) -> list[Problem]:
+    """Return the disturbances of lines that do not exist."""
     problems = []
-    for index, disturbance in enumerate(scenario.disturbances):
-        where = f"disturbances[{index}] ({disturbance.kind()})"
+    for index, disturbance in enumerate(loaded.scenario.disturbances):
         line = getattr(disturbance, "line", None)
         if line is not None and line not in network.lines:
-            problems.append(
-                Problem(f"unknown line '{line}'", where, remedy=did_you_mean(line, network.lines))
-            )
-        for group in getattr(disturbance, "groups", ()):
-            if group not in scenario.groups:
-                remedy = did_you_mean(group, scenario.groups)
-                problems.append(Problem(f"unknown group '{group}'", where, remedy=remedy))
-    if problems:
-        raise InputError(problems)
+            where = str(loaded.source.at(("disturbances", index, "line")))
+            remedy = did_you_mean(line, network.lines)
+            problems.append(Problem(f"unknown line '{line}'", where, remedy=remedy))
+    return problems
 
 
-def _population(scenario: Scenario, homes: Homes, network: Network) -> Population:
-    groups = _assign(scenario, homes)
+def _population(
+    scenario: Scenario, homes: Homes, groups: tuple[str, ...], network: Network
+) -> Population:
     batteries = [scenario.groups[group].battery for group in groups]
 
     def pick(field: str, default: np.ndarray) -> np.ndarray:
@@ -167,15 +208,16 @@ def _population(scenario: Scenario, homes: Homes, network: Network) -> Populatio
     )
 
 
-def _assign(scenario: Scenario, homes: Homes) -> tuple[str, ...]:
+def _assign(loaded: LoadedScenario, homes: Homes) -> tuple[str, ...]:
     """Return each home's group: the first that fits; refuse homes without one."""
-    problems = []
+    scenario, problems = loaded.scenario, []
     for name, group in scenario.groups.items():
         if isinstance(group.members, tuple):
             problems += [
                 Problem(f"group '{name}' names unknown participant '{member}'",
-                        where=f"groups.{name}.members", remedy=did_you_mean(member, homes.names))
-                for member in group.members if member not in homes.names
+                        str(loaded.source.at(("groups", name, "members", place))),
+                        remedy=did_you_mean(member, homes.names))
+                for place, member in enumerate(group.members) if member not in homes.names
             ]  # fmt: skip
     if problems:
         raise InputError(problems)
@@ -189,7 +231,6 @@ def _assign(scenario: Scenario, homes: Homes) -> tuple[str, ...]:
         raise InputError(
             Problem(
                 f"{len(left)} of {len(found)} participants are in no group (first: '{left[0]}')",
-                where="groups",
                 remedy="add a last group with 'members: all'",
             )
         )
@@ -203,7 +244,8 @@ def _kind(homes: Homes, i: int, scenario: Scenario) -> str:
 
 
 def _fits(scenario: Scenario, name: str, group: Group, home: str, kind: str) -> bool:
-    if group.members == "all" or group.members == kind or home in group.members:
+    members = group.members
+    if home in members if isinstance(members, tuple) else members in {"all", kind}:
         draw = generator(scenario.seed, home, f"group {name}").random()
         return bool(group.share >= 1.0 or draw < group.share)
     return False
@@ -239,7 +281,7 @@ def _tariff_series(
 
 
 def _co2(
-    scenario: Scenario, grid: TimeGrid, folder: Path
+    scenario: Scenario, grid: TimeGrid, folder: FilePath
 ) -> tuple[np.ndarray, tuple[tuple[str, str], ...]]:
     section = scenario.co2
     if section.csv is not None:
@@ -256,12 +298,22 @@ def _co2(
     return np.full(grid.intervals, section.kg_per_kwh), ()
 
 
-def _seats(scenario: Scenario, population: Population, folder: Path) -> tuple[Seat, ...]:
-    seats = []
+def _bound(scenario: Scenario, folder: FilePath) -> dict[str, Policy]:
+    """Return the policies ready to act, with the files they need."""
+    bound = {}
     for name, policy in scenario.policies.items():
+        assert isinstance(policy, Policy)
+        bound[name] = policy.bound(folder)
+    return bound
+
+
+def _seats(
+    scenario: Scenario, population: Population, policies: dict[str, Policy]
+) -> tuple[Seat, ...]:
+    seats = []
+    for name, policy in policies.items():
         groups = {g for g, group in scenario.groups.items() if group.policy == name}
         rows = population.rows_of(groups)
         if len(rows):
-            assert isinstance(policy, Policy)
-            seats.append(Seat(name, policy.bound(folder), rows))
+            seats.append(Seat(name, policy, rows))
     return tuple(seats)

@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+MOST_LISTED = 20  # names in one remedy
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -71,9 +73,12 @@ class OutputError(CosimError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a remedy naming the closest known word, or all known words when none is close."""
+    """Return a remedy naming the closest known word, or the known words when none is close."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if len(word) > 2:
+        close += [name for name in names if name.startswith(word)]
     if close:
         return f"did you mean '{close[0]}'?"
-    return "known: " + ", ".join(names) if names else ""
+    more = f", ... ({len(names)} in all)" if len(names) > MOST_LISTED else ""
+    return "known: " + ", ".join(names[:MOST_LISTED]) + more if names else ""

@@ -8,6 +8,7 @@ Nothing is registered: ``markets/uniform_price.py`` holds the one :class:`Plugin
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -51,6 +52,16 @@ def names(kind: str) -> list[str]:
     return sorted(name for name in found if _NAME.match(name) and name not in {"base", "trained"})
 
 
+def file_of(kind: str, name: str) -> Path:
+    """Return the file of a plug-in, without importing it."""
+    spec = importlib.util.find_spec(f"{PACKAGES[kind]}.{name}")
+    if spec is None or spec.origin is None:
+        raise InputError(
+            Problem(f"unknown {kind} '{name}'", remedy=did_you_mean(name, names(kind)))
+        )
+    return Path(spec.origin)
+
+
 def add_folder(folder: Path) -> None:
     """Let the sub-folders of a user's folder (markets, disturbances, policies, profiles) take part.
 
@@ -86,10 +97,13 @@ def load(kind: str, name: str) -> type[Plugin]:
     Raises InputError with did-you-mean for an unknown name and PluginError for a file that does
     not hold exactly one plug-in class.
     """
-    known = names(kind)
-    if name not in known:
-        raise InputError(Problem(f"unknown {kind} '{name}'", remedy=did_you_mean(name, known)))
-    module = importlib.import_module(f"{PACKAGES[kind]}.{name}")
+    if name not in names(kind):
+        raise InputError(_unknown(kind, name))
+    try:
+        module = importlib.import_module(f"{PACKAGES[kind]}.{name}")
+    except Exception as error:  # a user's file may fail in any way
+        what = f"{type(error).__name__}: {error}"
+        raise PluginError(f"the {kind} '{name}' cannot be imported: {what}") from error
     classes = [
         value
         for value in vars(module).values()
@@ -107,6 +121,10 @@ def load(kind: str, name: str) -> type[Plugin]:
     return classes[0]
 
 
+def _unknown(kind: str, name: str) -> Problem:
+    return Problem(f"unknown {kind} {name!r}", remedy=did_you_mean(name, names(kind)))
+
+
 def _build(kind: str, value: Any) -> Any:
     """Turn ``name`` or ``{kind: name, ...options}`` into the plug-in's value."""
     if isinstance(value, Plugin):
@@ -115,8 +133,8 @@ def _build(kind: str, value: Any) -> Any:
     if not isinstance(options, dict) or not isinstance(options.get("kind"), str):
         raise PydanticCustomError(
             "plugin_kind",
-            "must be the name of a {kind} or a mapping with the key 'kind' ({known})",
-            {"kind": kind, "known": ", ".join(names(kind))},
+            "{kind} must be a name or a mapping with the key 'kind' ({remedy})",
+            {"kind": kind, "remedy": "known: " + ", ".join(names(kind))},
         )
     rest = {key: item for key, item in options.items() if key != "kind"}
     try:

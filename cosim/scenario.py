@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cosim import document, plugins
-from cosim.errors import InputError, did_you_mean
+from cosim import document, plugins, validation
+from cosim.errors import InputError, Problem, did_you_mean
+from cosim.glossary import KPIS
 from cosim.plugins import DisturbanceField, MarketField, PolicyField, ProfilesField
 from cosim.timegrid import TimeGrid
 from cosim.times import HourOfDay, Moment, Name, PricePerKwh, Zone
@@ -43,10 +44,11 @@ class Time(Section):
     @model_validator(mode="after")
     def _lead_fits(self) -> Time:
         if self.gate_lead_seconds >= self.interval_minutes * 60:
-            raise ValueError(
+            what = (
                 f"gate_lead_seconds {self.gate_lead_seconds} must be below the interval "
                 f"({self.interval_minutes * 60} s)"
             )
+            raise validation.refusal([(("gate_lead_seconds",), what, "shorten the lead")])
         return self
 
 
@@ -72,7 +74,9 @@ class FeederSection(Section):
         max_length=200,
         description="simbench code, function of pandapower.networks, or path of a pandapower .json",
     )
-    engine: str = Field("auto", description="auto, tree or pandapower")
+    engine: Literal["auto", "tree", "pandapower"] = Field(
+        "auto", description="how the load flow is solved; auto: tree where it can"
+    )
     verify_every: int = Field(
         0, ge=0, description="compare with pandapower every so many load flows; 0: at start only"
     )
@@ -92,9 +96,16 @@ class Period(Section):
     """A daily window with its own prices."""
 
     hours: tuple[HourOfDay, HourOfDay] = Field(description="begin and end, civil hours [h]")
-    days: Literal["all", "weekdays", "weekend"] = "all"
-    retail_eur_per_kwh: PricePerKwh | None = None
-    feed_in_eur_per_kwh: PricePerKwh | None = None
+    days: Literal["all", "weekdays", "weekend"] = Field("all", description="days of the week")
+    retail_eur_per_kwh: PricePerKwh | None = Field(None, description="default: the tariff's")
+    feed_in_eur_per_kwh: PricePerKwh | None = Field(None, description="default: the tariff's")
+
+    @model_validator(mode="after")
+    def _has_length(self) -> Period:
+        if self.hours[0] == self.hours[1]:
+            what = f"the period begins and ends at {self.hours[0]:g} h"
+            raise validation.refusal([(("hours",), what, "write [0, 24] for the whole day")])
+        return self
 
 
 class Tariff(Section):
@@ -102,16 +113,19 @@ class Tariff(Section):
 
     retail_eur_per_kwh: PricePerKwh = Field(0.20, description="price of drawn energy")
     feed_in_eur_per_kwh: PricePerKwh = Field(0.10, description="price of fed-in energy")
-    periods: tuple[Period, ...] = ()
+    periods: tuple[Period, ...] = Field((), description="windows with prices of their own")
 
     @model_validator(mode="after")
     def _spread(self) -> Tariff:
-        for retail, feed_in in self.price_pairs():
+        found: list[validation.Located] = []
+        for index, (retail, feed_in) in enumerate(self.price_pairs()):
             if feed_in > retail:
-                raise ValueError(
-                    f"feed-in {feed_in} above retail {retail} EUR/kWh would pay for feeding in "
-                    "what was just drawn"
-                )
+                path = ("periods", index - 1) if index else ("feed_in_eur_per_kwh",)
+                what = f"feed-in {feed_in} above retail {retail} EUR/kWh"
+                remedy = "lower it: else feeding in what was just drawn earns without end"
+                found.append((path, what, remedy))
+        if found:
+            raise validation.refusal(found)
         return self
 
     def price_pairs(self) -> Iterable[tuple[float, float]]:
@@ -136,9 +150,9 @@ class Co2(Section):
         None, min_length=24, max_length=24, description="by civil hour of day"
     )
     csv: str | None = Field(None, description="file with a time series")
-    time_column: str = "time"
-    column: str = "co2_kg_per_kwh"
-    unit: Literal["kg/kWh", "g/kWh"] = "kg/kWh"
+    time_column: str = Field("time", description="column of the time in the file")
+    column: str = Field("co2_kg_per_kwh", description="column of the intensity in the file")
+    unit: Literal["kg/kWh", "g/kWh"] = Field("kg/kWh", description="unit in the file")
 
     @model_validator(mode="after")
     def _one_source(self) -> Co2:
@@ -150,12 +164,16 @@ class Co2(Section):
 class Battery(Section):
     """Constants that replace those of the profile source."""
 
-    capacity_kwh: float | None = Field(None, ge=0.0, le=2000.0)
-    rating_kw: float | None = Field(None, ge=0.0, le=2000.0)
+    capacity_kwh: float | None = Field(
+        None, ge=0.0, le=2000.0, description="default: the source's; 0: no battery"
+    )
+    rating_kw: float | None = Field(
+        None, ge=0.0, le=2000.0, description="power limit, both ways; default: the source's"
+    )
     efficiency: float | None = Field(None, gt=0.3, le=1.0, description="round trip [-]")
-    soc_min: float = Field(0.0, ge=0.0, le=1.0)
-    soc_max: float = Field(1.0, ge=0.0, le=1.0)
-    soc_initial: float = Field(0.5, ge=0.0, le=1.0)
+    soc_min: float = Field(0.0, ge=0.0, le=1.0, description="least state of charge [-]")
+    soc_max: float = Field(1.0, ge=0.0, le=1.0, description="highest state of charge [-]")
+    soc_initial: float = Field(0.5, ge=0.0, le=1.0, description="state of charge at the start [-]")
     wear_eur_per_kwh: float = Field(0.0, ge=0.0, le=1.0, description="per kWh of throughput")
 
     @model_validator(mode="after")
@@ -182,8 +200,8 @@ class Group(Section):
 class Latency(Section):
     """How long orders travel, drawn per prosumer and interval, uniform in whole seconds."""
 
-    min_s: int = Field(0, ge=0, le=86_400)
-    max_s: int = Field(0, ge=0, le=86_400)
+    min_s: int = Field(0, ge=0, le=86_400, description="shortest travel time [s]")
+    max_s: int = Field(0, ge=0, le=86_400, description="longest travel time [s]")
 
     @model_validator(mode="after")
     def _ordered(self) -> Latency:
@@ -195,16 +213,16 @@ class Latency(Section):
 class Scale(Section):
     """Factors on the profile source's homes, for the whole run."""
 
-    load: float = Field(1.0, ge=0.0, le=20.0)
-    pv: float = Field(1.0, ge=0.0, le=20.0)
-    battery: float = Field(1.0, ge=0.0, le=20.0, description="on capacity and rating")
+    load: float = Field(1.0, ge=0.0, le=20.0, description="on active and reactive load [-]")
+    pv: float = Field(1.0, ge=0.0, le=20.0, description="on PV output and size [-]")
+    battery: float = Field(1.0, ge=0.0, le=20.0, description="on capacity and rating [-]")
 
 
 class Effect(Section):
     """The KPI a stress is meant to move, held by a test on paired seeds."""
 
-    kpi: str
-    direction: Literal["up", "down"]
+    kpi: str = Field(description="name of a key figure")
+    direction: Literal["up", "down"] = Field(description="where the stress moves it")
     at_least: float = Field(gt=0.0, description="least difference, in the KPI's unit")
     against: str = Field(
         "undisturbed", description="'undisturbed', or the path of the plain scenario"
@@ -214,17 +232,17 @@ class Effect(Section):
 class Expectation(Section):
     """A bound a KPI must keep; a miss ends the run with exit code 1."""
 
-    kpi: str
-    min: float | None = None
-    max: float | None = None
+    kpi: str = Field(description="name of a key figure")
+    min: float | None = Field(None, description="least allowed value, in the KPI's unit")
+    max: float | None = Field(None, description="highest allowed value, in the KPI's unit")
 
 
 class Scenario(Section):
     """Every input of a run."""
 
-    name: Name
-    description: str = ""
-    seed: int = Field(0, ge=0, lt=2**63)
+    name: Name = Field(description="names the folder of results")
+    description: str = Field("", description="what the scenario is about")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of all draws")
     time: Time
     feeder: FeederSection
     profiles: ProfilesField
@@ -235,34 +253,53 @@ class Scenario(Section):
     trade_limit: Literal["physical", "none"] = Field(
         "physical", description="orders within the forecast surplus or deficit, or unlimited"
     )
-    forecast: Literal["perfect_interval", "persistence"] = "perfect_interval"
-    policies: dict[Name, PolicyField] = Field(min_length=1)
-    groups: dict[Name, Group] = Field(min_length=1)
+    forecast: Literal["perfect_interval", "persistence"] = Field(
+        "perfect_interval", description="what is known of the coming interval when deciding"
+    )
+    policies: dict[Name, PolicyField] = Field(min_length=1, description="policies by own names")
+    groups: dict[Name, Group] = Field(min_length=1, description="who follows which policy")
     latency: Latency = Latency()
-    disturbances: tuple[DisturbanceField, ...] = ()
+    disturbances: tuple[DisturbanceField, ...] = Field((), description="what goes wrong, and when")
     variants: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="overrides run beside the main run on the same draws"
     )
     record: tuple[str, ...] | None = Field(None, description="tables to write; default: all")
-    effects: tuple[Effect, ...] = ()
-    expect: tuple[Expectation, ...] = ()
+    effects: tuple[Effect, ...] = Field((), description="what the disturbances should do")
+    expect: tuple[Expectation, ...] = Field((), description="bounds that key figures must keep")
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Scenario:
-        for name, group in self.groups.items():
-            if group.policy not in self.policies:
-                hint = did_you_mean(group.policy, self.policies)
-                raise ValueError(f"group '{name}' names unknown policy '{group.policy}'; {hint}")
-        begin, end = self.begin, self.begin + timedelta(days=self.time.days)
-        for index, disturbance in enumerate(self.disturbances):
-            for field in ("start", "end"):
-                when = getattr(disturbance, field, None)
-                if when is not None and not begin <= self.local(when) <= end:
-                    raise ValueError(
-                        f"disturbance {index} ({disturbance.kind()}): {field} {when} lies outside "
-                        f"the run ({begin} to {end})"
-                    )
+        users = {name: group.policy for name, group in self.groups.items()}
+        hit = [getattr(disturbance, "groups", ()) for disturbance in self.disturbances]
+        found = _unknown_names(self.policies, users, hit) + self._outside() + self._no_kpis()
+        if found:
+            raise validation.refusal(found)
         return self
+
+    def _outside(self) -> list[validation.Located]:
+        """Return the times of disturbances that the run does not reach."""
+        begin, end = self.begin, self.begin + timedelta(days=self.time.days)
+        return [
+            (
+                ("disturbances", index, field),
+                f"disturbance {index} ({disturbance.kind()}): {field} {when} lies outside the run",
+                f"the run lasts from {begin} to {end}",
+            )
+            for index, disturbance in enumerate(self.disturbances)
+            for field in ("start", "end")
+            if isinstance(when := getattr(disturbance, field, None), datetime)
+            and not begin <= self.local(when) <= end
+        ]
+
+    def _no_kpis(self) -> list[validation.Located]:
+        """Return the figures that expectations and effects name in vain."""
+        named = [(("expect", i, "kpi"), item.kpi) for i, item in enumerate(self.expect)]
+        named += [(("effects", i, "kpi"), item.kpi) for i, item in enumerate(self.effects)]
+        return [
+            (path, f"unknown KPI '{kpi}'", did_you_mean(kpi, KPIS))
+            for path, kpi in named
+            if kpi not in KPIS
+        ]
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -314,8 +351,14 @@ class LoadedScenario:
 def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> LoadedScenario:
     """Read, merge and check a scenario file; raise InputError with every problem found."""
     loaded = _loaded(document.read_document(Path(path), overrides), Path(path).resolve().parent)
+    problems: list[Problem] = []
     for name in loaded.scenario.variants:
-        loaded.variant(name)
+        try:
+            loaded.variant(name)
+        except InputError as error:
+            problems += [replace(p, what=f"variant '{name}': {p.what}") for p in error.problems]
+    if problems:
+        raise InputError(problems)
     return loaded
 
 
@@ -328,7 +371,50 @@ def _loaded(source: document.Document, folder: Path) -> LoadedScenario:
     try:
         return LoadedScenario(Scenario.model_validate(source.tree), source, folder)
     except ValidationError as error:
-        raise InputError(document.problems_from_validation(error, source, known)) from None
+        problems = validation.problems_from_validation(error, source, known)
+    for path, what, remedy in _unknown_names_of_tree(source.tree):
+        problems.append(Problem(what, str(source.at(path)), remedy=remedy))
+    raise InputError(list(dict.fromkeys(problems)))
+
+
+def _unknown_names(
+    policies: Iterable[str], users: Mapping[str, str], hit: Sequence[Iterable[str]]
+) -> list[validation.Located]:
+    """Return the policies that groups name, and groups that disturbances name, in vain."""
+    policies = list(policies)
+    found: list[validation.Located] = [
+        (
+            ("groups", group, "policy"),
+            f"group '{group}' names unknown policy '{policy}'",
+            did_you_mean(policy, policies),
+        )
+        for group, policy in users.items()
+        if policy not in policies
+    ]
+    for index, groups in enumerate(hit):
+        found += [
+            (
+                ("disturbances", index, "groups", place),
+                f"unknown group '{group}'",
+                did_you_mean(group, users),
+            )
+            for place, group in enumerate(groups)
+            if group not in users
+        ]
+    return found
+
+
+def _unknown_names_of_tree(tree: Mapping[str, Any]) -> list[validation.Located]:
+    """Return the same of a tree that is wrong elsewhere, as far as it can be read."""
+    policies, groups = tree.get("policies"), tree.get("groups")
+    if not isinstance(policies, dict) or not isinstance(groups, dict):
+        return []
+    users = {
+        name: group["policy"]
+        for name, group in groups.items()
+        if isinstance(group, dict) and isinstance(group.get("policy"), str)
+    }
+    return _unknown_names(policies, users, ())
 
 
 def _known_keys(tree: Mapping[str, Any], path: Sequence[str | int]) -> list[str]:
@@ -359,20 +445,22 @@ _PLUGIN_FIELDS["profiles"] = "profiles"
 def _descend(model: Any, step: str | int, node: Any) -> Any:
     """Return the type under a key or index of a model or container annotation."""
     if isinstance(model, type) and issubclass(model, BaseModel):
-        if step not in model.model_fields:
-            return None
-        if model is Scenario and step in _PLUGIN_FIELDS:
-            return _PluginPlace(_PLUGIN_FIELDS[str(step)]).at(node)
-        return model.model_fields[str(step)].annotation
+        return _field(model, step, node)
     if isinstance(model, _PluginPlace):
         return model.at(node)
     arguments = [item for item in get_args(model) if item is not type(None)]
     if get_origin(model) in {dict, tuple}:
         return arguments[-1] if get_origin(model) is dict else arguments[0]
-    for option in arguments:
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return _descend(option, step, node)
-    return None
+    models = [item for item in arguments if isinstance(item, type) and issubclass(item, BaseModel)]
+    return _descend(models[0], step, node) if models else None
+
+
+def _field(model: type[BaseModel], step: str | int, node: Any) -> Any:
+    if step not in model.model_fields:
+        return None
+    if model is Scenario and step in _PLUGIN_FIELDS:
+        return _PluginPlace(_PLUGIN_FIELDS[str(step)]).at(node)
+    return model.model_fields[str(step)].annotation
 
 
 @dataclass(frozen=True)

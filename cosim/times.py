@@ -7,16 +7,22 @@ from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\Z")
+_EXAMPLE = "2016-01-18 17:30"
 
 
 def _checked_name(value: str) -> str:
+    shown = repr(value) if len(value) <= 40 else repr(value[:40]) + "..."
     if not _NAME.match(value):
         raise ValueError(
-            "names have 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+            f"{shown} is not a name: write 1 to 64 of a-z, 0-9, '_' and '-', beginning with a "
+            "letter or digit"
         )
+    if _DEVICE.match(value):
+        raise ValueError(f"{shown} cannot name a folder on every system; choose another name")
     return value
 
 
@@ -33,11 +39,11 @@ def _moment(value: Any) -> Any:
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
-        raise ValueError("must be a time such as 2016-01-18 17:30:00")
+        raise ValueError(f"must be a time such as {_EXAMPLE}, got {value!r}")
     try:
         when = datetime.fromisoformat(value)
     except ValueError as error:
-        raise ValueError(f"'{value}' is not a time: {error}") from None
+        raise ValueError(f"'{value}' is not a time: {error}; write e.g. {_EXAMPLE}") from None
     if when.microsecond:
         raise ValueError("times are whole seconds")
     return when
@@ -45,6 +51,10 @@ def _moment(value: Any) -> Any:
 
 Name = Annotated[str, AfterValidator(_checked_name)]
 Zone = Annotated[str, AfterValidator(_checked_zone)]
-Moment = Annotated[datetime, BeforeValidator(_moment)]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date or date-time", "examples": [_EXAMPLE]}),
+]
 PricePerKwh = Annotated[float, Field(ge=-5.0, le=5.0)]
 HourOfDay = Annotated[float, Field(ge=0.0, le=24.0)]

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from cosim import document as module
+from cosim import yaml_nodes as module
 from cosim.document import (
     Document,
     Position,
     parse_text,
-    problems_from_validation,
     read_document,
 )
 from cosim.errors import InputError, Problem
+from cosim.validation import problems_from_validation
 
 
 def problems_of(call: Callable[..., object], *args: object) -> tuple[Problem, ...]:
@@ -159,7 +159,7 @@ _plain = st.recursive(
 @given(st.dictionaries(_text, _plain, max_size=4))
 def test_json_reads_as_it_stands(tree: dict[str, Any]) -> None:
     written = json.dumps(tree, ensure_ascii=False)
-    assume(not module._INVISIBLE.search(written))
+    assume(not module.INVISIBLE.search(written))
     assert parse_text(written, "s").tree == tree
 
 

@@ -1,7 +1,8 @@
 """From a pandapower net to the plain arrays of ``Network``, after repairing what bites.
 
 Repairs: transformer taps that pandapower would ignore get their changer type; branches with an
-open switch, or on a bus out of service, are out; loads, generators and storages are removed
+open switch, or on a bus out of service, are out at both ends (pandapower would go on charging a
+line from its closed end, some 1e-4 p.u. on long cables); loads, generators and storages are removed
 (their power comes through ``Feeder.solve``). Shunts, iron losses and line capacitances stay.
 """
 
@@ -104,10 +105,10 @@ def _clean_net(net: Any) -> Any:
     clean = pp.create_empty_network(f_hz=net.f_hz, sn_mva=net.sn_mva, add_stdtypes=False)
     for name in (*KEPT, *TABLES):
         if name in net and hasattr(net[name], "columns") and len(net[name]):
-            clean[name] = net[name].copy()
+            clean[name] = net[name].sort_index(axis="columns")  # makers may shuffle columns
     repair_taps(clean)
     if len(net.switch):
-        clean["switch"] = net.switch[(net.switch.et == "b")].copy()
+        clean["switch"] = net.switch[net.switch.et == "b"].sort_index(axis="columns")
     for table, ends, kind in (
         ("line", ("from_bus", "to_bus"), "l"),
         ("trafo", ("hv_bus", "lv_bus"), "t"),
@@ -190,9 +191,10 @@ def _column(frame: Any, name: str, default: float) -> NDArray[np.float64]:
 
 def _names(frame: Any, kind: str) -> tuple[str, ...]:
     """Return unique names: the net's own where they are unique, else with the index attached."""
-    own = [
-        "" if name is None or name != name else str(name).strip() for name in frame.get("name", [])
-    ] or [""] * len(frame)
+    if "name" in frame:
+        own = [str(name).strip() for name in frame["name"].fillna("").to_list()]
+    else:
+        own = [""] * len(frame)
     result = [
         f"{kind}_{index}" if not name else name if own.count(name) == 1 else f"{name}_{index}"
         for name, index in zip(own, frame.index, strict=True)
@@ -202,10 +204,10 @@ def _names(frame: Any, kind: str) -> tuple[str, ...]:
     return tuple(name.replace("\0", "") for name in result)
 
 
-def _geodata(net: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return x and y per bus, NaN where there is none."""
-    xy = np.full((len(net.bus), 2), np.nan)
-    for row, value in enumerate(net.bus["geo"] if "geo" in net.bus else ()):
+def _geodata(bus: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x and y per bus of the table, NaN where there is none."""
+    xy = np.full((len(bus), 2), np.nan)
+    for row, value in enumerate(bus.get("geo", ())):
         try:
             point = json.loads(value) if isinstance(value, str) else value
             xy[row] = point["coordinates"][:2]
@@ -216,7 +218,7 @@ def _geodata(net: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _bus_arrays(net: Any, clean: Any) -> dict[str, Any]:
     """Return names, places and voltage limits of the buses."""
-    x, y = _geodata(net)
+    x, y = _geodata(net.bus.loc[clean.bus.index])
     return {
         "buses": _names(clean.bus, "bus"),
         "bus_index": clean.bus.index.to_numpy(dtype=np.int64),

@@ -97,9 +97,8 @@ def _check_text(value: str, depth: int) -> None:
         if inner is not None:
             _check(inner, depth + 1)
             return
-    if "_module" in value or "_class" in value:
-        if value not in ("_module", "_class"):
-            raise _RefusedError("text in it looks like an object")
+    if "_module" in value and "_class" in value:
+        raise _RefusedError("text in it looks like an object")
 
 
 def _check_object(value: dict[str, Any]) -> None:

@@ -19,6 +19,9 @@ both nodes, column of the loading and of the active power in a row of results, o
 ``place [b]``: position of each bus's node, or -1. Voltages are rows ``[re, im]`` per node.
 """
 
+# mypy: disallow-untyped-defs=False
+# (the compiler takes its types from the decorators' signatures)
+
 import numba as nb
 import numpy as np
 
@@ -56,12 +59,12 @@ def fixed_point(parent, node, s, v, tolerance_pu):
     previous = np.inf
     change = 0.0
     for iteration in range(1, FIXED_POINT_ITERATIONS + 1):
-        b[:, :] = 0.0
+        b.fill(0.0)
         for i in range(k - 1, 0, -1):
             vr, vi = v[i, 0], v[i, 1]
-            m = vr * vr + vi * vi
-            br = b[i, 0] + (s[i, 0] * vr + s[i, 1] * vi) / m
-            bi = b[i, 1] + (s[i, 0] * vi - s[i, 1] * vr) / m
+            r = 1.0 / (vr * vr + vi * vi)
+            br = b[i, 0] + (s[i, 0] * vr + s[i, 1] * vi) * r
+            bi = b[i, 1] + (s[i, 0] * vi - s[i, 1] * vr) * r
             b[i, 0], b[i, 1] = br, bi
             p = parent[i]
             b[p, 0] -= node[i, 2] * br - node[i, 3] * bi
@@ -149,7 +152,9 @@ def newton_step(parent, node, s, factor, v, work):
     return size, lowest
 
 
-@nb.njit(nb.types.UniTuple(nb.f8, 2)(I1, R2, R2, nb.f8, F2, F2, nb.f8), cache=True, error_model="numpy")
+@nb.njit(
+    nb.types.UniTuple(nb.f8, 2)(I1, R2, R2, nb.f8, F2, F2, nb.f8), cache=True, error_model="numpy"
+)
 def newton(parent, node, s, factor, v, work, tolerance_pu):
     """Iterate to convergence or to rounding; return iterations (< 0: failed) and last step."""
     best = np.inf
@@ -163,6 +168,13 @@ def newton(parent, node, s, factor, v, work, tolerance_pu):
     return -1.0, best
 
 
+@nb.njit(nb.void(F2, F2), cache=True, error_model="numpy")
+def copy(source, target):
+    """Copy voltages ``[k, 2]``."""
+    for i in range(len(source)):
+        target[i, 0], target[i, 1] = source[i, 0], source[i, 1]
+
+
 @nb.njit(nb.types.UniTuple(nb.f8, 2)(I1, F2, R2, F2, nb.f8), cache=True, error_model="numpy")
 def stressed(parent, node, s, v, tolerance_pu):
     """Solve heavy load by Newton, raising the load in steps when one leap fails."""
@@ -174,11 +186,11 @@ def stressed(parent, node, s, v, tolerance_pu):
     residual = np.inf
     while reached < 1.0:
         target = min(1.0, reached + step)
-        trial[:, :] = v
+        copy(v, trial)
         iterations, change = newton(parent, node, s, target, trial, work, tolerance_pu)
         total += abs(iterations)
         if iterations > 0.0 and change <= LOOSE_PU:
-            v[:, :] = trial
+            copy(trial, v)
             reached = target
             residual = change
         else:
@@ -225,7 +237,8 @@ def fill_row(place, ends, node, branch, base_kw, s, v, row, buses, scalars):
 
 @nb.njit(
     nb.void(I1, I1, I2, F2, R2, nb.f8, nb.f8, nb.f8, F2, F2, F1, nb.f8, nb.f8),
-    cache=True, error_model="numpy",
+    cache=True,
+    error_model="numpy",
 )
 def finish(
     parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu, s, v, row, iterations, change
@@ -240,8 +253,8 @@ def finish(
     row[scalars + 3] = change
     row[scalars + 4] = abs(iterations)
     if iterations < 0.0:
-        row[:scalars] = np.nan
-        row[scalars : scalars + 3] = np.nan
+        for j in range(scalars + 3):
+            row[j] = np.nan
         row[scalars + 5] = 2.0
         return
     fill_row(place, ends, node, branch, base_kw, s, v, row, buses, scalars)
@@ -253,7 +266,8 @@ def finish(
 
 @nb.njit(
     nb.void(I1, I1, I2, F2, R2, nb.f8, nb.f8, nb.f8, R1, R1, F1),
-    cache=True, error_model="numpy",
+    cache=True,
+    error_model="numpy",
 )
 def solve_one(parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu, p_kw, q_kvar, row):
     """Solve one step: injections ``[b]`` to a zeroed row of results."""
@@ -273,7 +287,58 @@ def solve_one(parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu,
     )  # fmt: skip
 
 
-@nb.njit(nb.void(I1, R2, R2, F2, F2, F2, nb.f8), cache=True, error_model="numpy")
+@nb.njit(nb.void(R1, F1, F1, F1, F1), cache=True, error_model="numpy")
+def lanes_up(s, v, b, b_parent, node):
+    """Add a node's injected currents to ``b`` and eliminate it from its parent's row.
+
+    A function of its own rows: the compiler vectorises once it knows that they do not overlap.
+    """
+    for w in range(LANES):
+        vr, vi = v[w], v[LANES + w]
+        r = 1.0 / (vr * vr + vi * vi)
+        br = b[w] + (s[w] * vr + s[LANES + w] * vi) * r
+        bi = b[LANES + w] + (s[w] * vi - s[LANES + w] * vr) * r
+        b[w], b[LANES + w] = br, bi
+        b_parent[w] -= node[2] * br - node[3] * bi
+        b_parent[LANES + w] -= node[2] * bi + node[3] * br
+
+
+@nb.njit(nb.void(F1, F1, F1, F1, F1, F1), cache=True, error_model="numpy")
+def lanes_down(b, v_parent, v, change, iterations, node):
+    """Substitute a node's voltages in the lanes still active; add up their squared changes."""
+    for w in range(LANES):
+        pr, pi = v_parent[w], v_parent[LANES + w]
+        br, bi = b[w], b[LANES + w]
+        vr, vi = v[w], v[LANES + w]
+        nr = (node[0] * br - node[1] * bi) - (node[4] * pr - node[5] * pi)
+        ni = (node[0] * bi + node[1] * br) - (node[4] * pi + node[5] * pr)
+        dr, di = nr - vr, ni - vi
+        change[w] += dr * dr + di * di
+        active = iterations[w] == 0.0
+        v[w] = nr if active else vr
+        v[LANES + w] = ni if active else vi
+
+
+@nb.njit(nb.i8(F2, nb.i8, nb.f8), cache=True, error_model="numpy")
+def lanes_left(state, iteration, tolerance_pu):
+    """Freeze the lanes that converged or failed; return how many go on."""
+    left = 0
+    for w in range(LANES):
+        if state[0, w] != 0.0:
+            continue
+        change = state[2, w]
+        state[1, w] = change
+        if change <= tolerance_pu * tolerance_pu:
+            state[0, w] = iteration
+        elif iteration >= 4 and not change < state[3, w]:
+            state[0, w] = -1.0
+        else:
+            left += 1
+        state[3, w] = change
+    return left
+
+
+@nb.njit(nb.void(I1, F2, R2, F2, F2, F2, nb.f8), cache=True, error_model="numpy")
 def fixed_point_lanes(parent, node, s, v, b, state, tolerance_pu):
     """Iterate a block of lanes; rows of ``s, v, b`` are ``[re x LANES, im x LANES]``.
 
@@ -282,45 +347,13 @@ def fixed_point_lanes(parent, node, s, v, b, state, tolerance_pu):
     """
     k = len(parent)
     for iteration in range(1, FIXED_POINT_ITERATIONS + 1):
-        b[:, :] = 0.0
+        b.fill(0.0)
         for i in range(k - 1, 0, -1):
-            p = parent[i]
-            lr, li = node[i, 2], node[i, 3]
-            for w in range(LANES):
-                vr, vi = v[i, w], v[i, LANES + w]
-                m = vr * vr + vi * vi
-                br = b[i, w] + (s[i, w] * vr + s[i, LANES + w] * vi) / m
-                bi = b[i, LANES + w] + (s[i, w] * vi - s[i, LANES + w] * vr) / m
-                b[i, w], b[i, LANES + w] = br, bi
-                b[p, w] -= lr * br - li * bi
-                b[p, LANES + w] -= lr * bi + li * br
-        state[2, :] = 0.0
+            lanes_up(s[i], v[i], b[i], b[parent[i]], node[i])
+        state[2].fill(0.0)
         for i in range(1, k):
-            p = parent[i]
-            dr, di, ur, ui = node[i, 0], node[i, 1], node[i, 4], node[i, 5]
-            for w in range(LANES):
-                pr, pi = v[p, w], v[p, LANES + w]
-                br, bi = b[i, w], b[i, LANES + w]
-                vr, vi = v[i, w], v[i, LANES + w]
-                nr = (dr * br - di * bi) - (ur * pr - ui * pi)
-                ni = (dr * bi + di * br) - (ur * pi + ui * pr)
-                er, ei = nr - vr, ni - vi
-                state[2, w] += er * er + ei * ei
-                active = state[0, w] == 0.0
-                v[i, w] = nr if active else vr
-                v[i, LANES + w] = ni if active else vi
-        left = 0
-        for w in range(LANES):
-            if state[0, w] == 0.0:
-                change = state[2, w]
-                state[1, w] = change
-                if change <= tolerance_pu * tolerance_pu:
-                    state[0, w] = iteration
-                elif iteration >= 4 and not change < state[3, w]:
-                    state[0, w] = -1.0
-                else:
-                    left += 1
-                state[3, w] = change
+            lanes_down(b[i], v[parent[i]], v[i], state[2], state[0], node[i])
+        left = lanes_left(state, iteration, tolerance_pu)
         if left == 0:
             return
     for w in range(LANES):
@@ -330,7 +363,8 @@ def fixed_point_lanes(parent, node, s, v, b, state, tolerance_pu):
 
 @nb.njit(
     nb.void(I1, I1, I2, F2, R2, nb.f8, nb.f8, nb.f8, R2, R2, F2),
-    cache=True, error_model="numpy",
+    cache=True,
+    error_model="numpy",
 )
 def solve_many(parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu, p, q, rows):
     """Solve many steps: injections ``[lanes, b]`` in kW and kvar to zeroed rows of results."""
@@ -348,7 +382,7 @@ def solve_many(parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu
                     p[lane], q[lane], rows[lane],
                 )  # fmt: skip
             return
-        s[:, :] = 0.0
+        s.fill(0.0)
         for w in range(count):
             for j in range(len(place)):
                 i = place[j]
@@ -356,9 +390,9 @@ def solve_many(parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu
                     s[i, w] += p[start + w, j] / base_kw
                     s[i, LANES + w] += q[start + w, j] / base_kw
         for i in range(k):
-            v[i, :LANES] = flat[i, 0]
-            v[i, LANES:] = flat[i, 1]
-        state[:, :] = 0.0
+            v[i, :LANES].fill(flat[i, 0])
+            v[i, LANES:].fill(flat[i, 1])
+        state.fill(0.0)
         fixed_point_lanes(parent, node, s, v, b, state, tolerance_pu)
         for w in range(count):
             for i in range(k):

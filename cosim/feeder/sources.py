@@ -144,7 +144,7 @@ def _makers() -> dict[str, Callable[[], Any]]:
     """Return the public functions of ``pandapower.networks`` that need no argument."""
     from pandapower import networks
 
-    found = {}
+    found: dict[str, Callable[[], Any]] = {}
     for name, maker in vars(networks).items():
         module = getattr(maker, "__module__", "")
         if name.startswith("_") or not inspect.isfunction(maker):

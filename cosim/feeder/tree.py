@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,11 @@ from numpy.typing import NDArray
 from cosim.feeder import kernels
 from cosim.feeder.network import Network
 from cosim.feeder.state import Floats, Layout
-from cosim.feeder.topology import Walk
+from cosim.feeder.topology import Ints, Walk
+
+Array = NDArray[Any]
+_solve_one: Any = kernels.solve_one
+_solve_many: Any = kernels.solve_many
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,18 +24,18 @@ class TreeEngine:
     """A radial topology, ready to solve; arrays as the kernels describe them."""
 
     layout: Layout
-    constants: tuple  # type: ignore[type-arg]  # the leading arguments of the kernels
+    constants: tuple[Any, ...]  # the leading arguments of the kernels
 
     def solve_one(self, p_kw: Floats, q_kvar: Floats) -> Floats:
         """Return the row of results of one step, injections ``[b]``."""
         row = np.zeros(self.layout.width)
-        kernels.solve_one(*self.constants, p_kw, q_kvar, row)
+        _solve_one(*self.constants, p_kw, q_kvar, row)
         return row
 
     def solve_many(self, p_kw: Floats, q_kvar: Floats) -> Floats:
         """Return the rows of results of many steps, injections ``[lanes, b]``."""
         rows = np.zeros((len(p_kw), self.layout.width))
-        kernels.solve_many(*self.constants, p_kw, q_kvar, rows)
+        _solve_many(*self.constants, p_kw, q_kvar, rows)
         return rows
 
 
@@ -60,13 +65,13 @@ def tree_engine(
     return TreeEngine(layout, constants)
 
 
-def _frozen(array: NDArray) -> NDArray:  # type: ignore[type-arg]
+def _frozen(array: Array) -> Array:
     array = np.ascontiguousarray(array)
     array.flags.writeable = False
     return array
 
 
-def _node_table(network: Network, tree: Walk, position: NDArray, slack_v_pu: complex) -> Floats:  # type: ignore[type-arg]
+def _node_table(network: Network, tree: Walk, position: Ints, slack_v_pu: complex) -> Floats:
     """Return the factored nodal equations, ``[k, 15]``."""
     k = len(tree.order)
     diagonal = network.node_shunt_pu[tree.order].copy()
@@ -107,7 +112,7 @@ def _branch_table(network: Network, tree: Walk, percent_per_pu: Floats) -> Float
     return table
 
 
-def _ends(network: Network, tree: Walk, position: NDArray, layout: Layout) -> NDArray:  # type: ignore[type-arg]
+def _ends(network: Network, tree: Walk, position: Ints, layout: Layout) -> Ints:
     """Return end positions and result columns of the live branches, ``[h, 4]``."""
     column = np.full((len(network.branch_nodes), 2), -1, dtype=np.int64)
     column[network.line_branch, 0] = layout.buses + np.arange(layout.lines)

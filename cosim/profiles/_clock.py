@@ -35,12 +35,13 @@ def read_clock(
         odd = aware if aware.sum() * 2 < aware.size else ~aware
         what = "the time has an offset" if odd is aware else "the time has no offset"
         raise InputError(flagged(table, column, odd, what, why="the other rows differ"))
-    problems: list[Problem] = []
+    never, problems = np.zeros(len(times), dtype=bool), list[Problem]()
     if aware.all():
         unix_s = np.array([int(time.timestamp()) for time in times], dtype=np.int64)
     else:
-        unix_s, problems = _from_civil(table, column, times, zone)
-    step_s, uneven = _step(table, column, unix_s)
+        unix_s, never = _from_civil(times, zone)
+        problems += _never_shown(table, column, times, never, zone)
+    step_s, uneven = _step(table, column, unix_s, never)
     if problems or uneven:
         raise InputError([*problems, *uneven])
     first_s = int(unix_s[0]) - (step_s if label == "end" else 0)
@@ -66,29 +67,31 @@ def _time(text: str) -> datetime | None:
     return time if whole else None
 
 
-def _from_civil(
-    table: Table, column: str, times: list[datetime], zone: ZoneInfo
-) -> tuple[np.ndarray, list[Problem]]:
-    """Return Unix times of a civil clock, and the problem of times it never shows."""
+def _from_civil(times: list[datetime], zone: ZoneInfo) -> tuple[np.ndarray, np.ndarray]:
+    """Return Unix times of a civil clock, and which of the times it never shows."""
     wall_s = np.array(times, dtype="datetime64[s]").astype(np.int64)
     before_s = _offsets_s(times, zone, fold=0)
     after_s = _offsets_s(times, zone, fold=1)
     unix_s = wall_s - before_s
-    for row in np.flatnonzero(
-        before_s > after_s
-    ).tolist():  # shown twice: the second if the first is past
+    for row in np.flatnonzero(before_s > after_s).tolist():  # shown twice: is the first past?
         if row and unix_s[row] <= unix_s[row - 1]:
             unix_s[row] = wall_s[row] - after_s[row]
-    never = before_s < after_s
-    row = int(never.argmax())
-    return unix_s, flagged(
+    return unix_s, before_s < after_s
+
+
+def _never_shown(
+    table: Table, column: str, times: list[datetime], never: np.ndarray, zone: ZoneInfo
+) -> list[Problem]:
+    time = times[int(never.argmax())]
+    offset = time.replace(tzinfo=zone).utcoffset() or timedelta()
+    return flagged(
         table,
         column,
         never,
-        f"'{times[row]}' does not exist in {zone.key}",
+        f"'{time}' does not exist in {zone.key}",
         why="clocks go forward there",
         remedy="if the file keeps one offset all year, name a zone that does, "
-        f"like time_zone: {_fixed_zone(int(before_s[row]))}",
+        f"like time_zone: {_fixed_zone(offset // timedelta(seconds=1))}",
     )
 
 
@@ -105,17 +108,22 @@ def _fixed_zone(offset_s: int) -> str:
     return f"Etc/GMT{'-' if hours > 0 else '+'}{abs(hours)}"  # these names count westwards
 
 
-def _step(table: Table, column: str, unix_s: np.ndarray) -> tuple[int, list[Problem]]:
-    """Return the length of a row [s], the most frequent one, and what does not follow it."""
+def _step(
+    table: Table, column: str, unix_s: np.ndarray, never: np.ndarray
+) -> tuple[int, list[Problem]]:
+    """Return the length of a row [s], the most frequent one, and what does not follow it.
+
+    Rows after those whose time is ``never`` shown are passed over.
+    """
     ahead_s = np.diff(unix_s)
     lengths, counts = np.unique(ahead_s[ahead_s > 0], return_counts=True)
     if not lengths.size:
         what = "the file needs at least two rows in order of time"
         return 0, [Problem(what, table.at(FIRST_LINE, column), remedy="put the earliest first")]
     step_s = int(lengths[counts.argmax()])
-    ahead_s = np.concatenate([[step_s], ahead_s])
+    ahead_s = np.concatenate([[step_s], np.where(never[:-1], step_s, ahead_s)])
     gap = int((ahead_s > step_s).argmax())
-    lost = f"{ahead_s[gap] / step_s - 1.0:g} rows of {step_s} s are missing before this one"
+    lost = f"rows of {step_s} s are missing before this one: {ahead_s[gap] / step_s - 1.0:g}"
     twice = "a day on which clocks go back shows one hour twice, in order"
     kinds = (
         (ahead_s > step_s, lost, twice, "fill the gap"),

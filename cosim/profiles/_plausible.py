@@ -82,7 +82,7 @@ def _odd_load(
     above = load_kw > PEAK_LOAD_KW[1]
     if least <= mean <= most and peak >= least_peak and not above.any():
         return []
-    what = f"no home has a load of {mean:.3g} kW on average and {peak:.3g} kW at most"
+    what = f"no home has a load of {mean:,.4g} kW on average and {peak:,.4g} kW at most"
     if above.any():
         return flagged(table, column, above, f"{what}: above {PEAK_LOAD_KW[1]:g} kW", "", _UNITS)
     return [Problem(what, f"{table.file}, column '{column}'", remedy=_UNITS)]
@@ -101,7 +101,7 @@ def _odd_pv(
         return flagged(table, column, above, what, remedy="give pv_kwp in the table of homes")
     peak = float(pv_kw.max())
     if above.any():
-        what = f"PV reaches {peak:.4g} kW, more than {MOST_PV:g} times its {pv_kwp:g} kWp"
+        what = f"PV reaches {peak:,.4g} kW, more than {MOST_PV:g} times its {pv_kwp:g} kWp"
         return flagged(table, column, above, what, remedy=f"{_UNITS}; or correct pv_kwp")
     if peak < LEAST_PV_PEAK * pv_kwp and rows.count * rows.step_s >= 7 * DAY_S:
         what = f"PV reaches only {peak:.3g} kW of its {pv_kwp:g} kWp"

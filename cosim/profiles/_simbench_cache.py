@@ -79,6 +79,9 @@ def _write(stem: Path, constants: Constants, values: np.ndarray, digest: str) ->
     write_atomically(stem.with_name(stem.name + ".npy"), buffer.getvalue())
     header = json.dumps({"body": body, "seal": seal}, sort_keys=True)
     write_atomically(stem.with_name(stem.name + ".json"), header.encode())
+    for old in stem.parent.glob(stem.name[: -len(_key())] + "[0-9a-f]" * len(_key()) + ".*"):
+        if old.stem != stem.name:  # of other versions: some 80 MB each
+            old.unlink()
 
 
 def _read(stem: Path, first: int, stop: int) -> Year:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cosim.feeder.feeder import Feeder
-from cosim.feeder.sources import load_network
+from cosim.feeder.sources import SOURCES, load_network, simbench_net
 
 FEEDERS = (
     ("pandapower", "create_cigre_network_lv"),
@@ -26,9 +26,17 @@ def cache_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def network_of(cache_folder):
+def simbench_net_of():
+    """Return simbench's net by code, made once per session: it takes seconds; do not change it."""
+    return cache(simbench_net)
+
+
+@pytest.fixture(scope="session")
+def network_of(cache_folder, simbench_net_of):
     """Return a network by source and name, extracted once per session."""
-    return cache(lambda source, name: load_network(source, name, cache_folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SOURCES, "simbench", simbench_net_of)
+        yield cache(lambda source, name: load_network(source, name, cache_folder))
 
 
 @pytest.fixture(params=FEEDERS, ids=lambda feeder: feeder[1], scope="session")

@@ -1,11 +1,13 @@
 """The tree engine gives pandapower's answer, and every step balances."""
 
+import copy
+
 import numpy as np
 import pandapower as pp
 import pytest
 from pandapower import networks
 
-from cosim.feeder.sources import pandapower_net, simbench_net
+from cosim.feeder.sources import pandapower_net
 from cosim.feeder.state import SolveStatus
 
 pytestmark = [
@@ -74,8 +76,8 @@ def own_injection(net):
         ("pandapower", "create_kerber_vorstadtnetz_kabel_1"),
     ],
 )
-def test_the_net_as_it_comes(source, name, network_of, make_feeder):
-    net = simbench_net(name) if source == "simbench" else pandapower_net(name)
+def test_the_net_as_it_comes(source, name, network_of, simbench_net_of, make_feeder):
+    net = copy.deepcopy(simbench_net_of(name)) if source == "simbench" else pandapower_net(name)
     half_open = net.switch[(net.switch.et == "l") & ~net.switch.closed].element
     net.line.loc[half_open, "in_service"] = False  # pandapower would charge them from one end
     pp.runpp(net, calculate_voltage_angles=True, init="dc", tolerance_mva=1e-10)

@@ -14,7 +14,7 @@ from pandapower import networks
 from cosim.errors import InputError
 from cosim.feeder.extract import extract
 from cosim.feeder.network import load_saved, save_network
-from cosim.feeder.sources import cache_dir, json_net, load_network, pandapower_net, simbench_net
+from cosim.feeder.sources import cache_dir, json_net, load_network, pandapower_net
 
 pytestmark = [
     # pandapower and simbench use pandas interfaces that pandas is about to change
@@ -48,8 +48,8 @@ def test_nets_that_cannot_be_modelled_exactly(tmp_path):
         load_network("pandapower", "case9", tmp_path)
 
 
-def test_simbench_taps_are_repaired():
-    net = simbench_net("1-LV-rural1--0-sw")
+def test_simbench_taps_are_repaired(simbench_net_of):
+    net = simbench_net_of("1-LV-rural1--0-sw")
     assert (net.trafo.tap_changer_type == "Ratio").all()
     assert len(net.load)
 
@@ -228,3 +228,32 @@ def test_no_name_is_made_twice(small_network):
     assert len(set(small_network.buses)) == len(small_network.buses)
     assert replace(small_network, key="other").buses == small_network.buses
     assert pandapower_net(KERBER).bus.shape[0] == len(small_network.buses)
+
+
+def test_shuffled_tables_keep_their_meaning(make_feeder):
+    net = networks.create_cigre_network_lv()
+    straight = extract(net, "test", "0")
+    for table in ("bus", "line"):
+        net[table] = net[table].iloc[::-1]
+    net.bus = net.bus[net.bus.columns[::-1]]
+    network = extract(net, "test", "0")
+    order = np.argsort(network.bus_index)
+    np.testing.assert_array_equal(network.x[order], straight.x)
+    p = -np.linspace(0.1, 1.0, len(network.buses))
+    expected = make_feeder(straight).solve(p, 0.3 * p)
+    shuffled = np.empty_like(p)
+    shuffled[order] = p
+    state = make_feeder(network).solve(shuffled, 0.3 * shuffled)
+    np.testing.assert_allclose(state.vm_pu[order], expected.vm_pu, rtol=0, atol=1e-11)
+    lines = [straight.lines.index(name) for name in network.lines]
+    np.testing.assert_allclose(
+        state.line_loading_percent, expected.line_loading_percent[lines], rtol=0, atol=1e-7
+    )
+
+
+def test_order_of_columns_leaves_the_key_alone():
+    net = networks.create_kerber_landnetz_freileitung_1()
+    key = extract(net, "test", "0").key
+    net.line = net.line[net.line.columns[::-1]]
+    assert extract(net, "test", "0").key == key
+    assert extract(net, "test", "1").key != key

@@ -146,7 +146,7 @@ def test_near_collapse_is_solved_or_said(feeder):
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, database=None)
 def test_every_step_balances(feeder, data):
     buses = len(feeder.network.buses)
     values = st.lists(st.floats(-60.0, 60.0), min_size=buses, max_size=buses)

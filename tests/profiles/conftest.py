@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ from cosim.profiles.base import Homes
 from cosim.profiles.csv_homes import CsvHomes
 from cosim.timegrid import TimeGrid
 
-START = datetime(2023, 6, 5, tzinfo=timezone.utc)
+START = datetime(2023, 6, 5, tzinfo=UTC)
 HOMES = "name,bus,pv_kwp,capacity_kwh,rating_kw\na,Bus 1,5,10,5\nb,Bus 2,,,\n"
 COLUMNS = ("time", "load_a", "pv_a", "load_b")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def test_end_labels_are_start_labels_one_row_later(study: Any) -> None:
 
 def test_seventeen_homes_for_a_year_are_read_in_time(tmp_path: Path, new_grid: Any) -> None:
     n, hours = 17, 8760
-    begin = datetime(2023, 1, 1, tzinfo=timezone.utc)
+    begin = datetime(2023, 1, 1, tzinfo=UTC)
     random = np.random.default_rng(1)
     values = random.uniform(0.1, 2.0, (hours, n)).round(4)
     pv = np.maximum(np.sin((np.arange(hours) % 24 - 6) / 12 * np.pi), 0.0) * 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -65,13 +65,13 @@ def test_bad_cells_are_counted_and_come_with_bad_times(study: Any) -> None:
     ]
     assert problems[0].what == "'nan' is not a finite number (3 rows, the first is line 5)"
     assert problems[1].what == "the cell is empty (1 row, the first is line 9)"
-    assert problems[2].what.startswith("1 rows of 900 s are missing before this one (1 row,")
+    assert problems[2].what.startswith("rows of 900 s are missing before this one: 1 (1 row,")
 
 
 @pytest.mark.parametrize(
     ("spoiled", "line", "words"),
     [
-        (lambda rows: rows.pop(5), 7, "1 rows of 900 s are missing"),
+        (lambda rows: rows.pop(5), 7, "900 s are missing before this one: 1 ("),
         (lambda rows: rows.insert(5, list(rows[5])), 8, "that of the row before"),
         (lambda rows: rows.insert(5, rows.pop(6)), 7, "3 kinds"),
         (lambda rows: rows[5].__setitem__(0, "2023-06-05 01:20"), 8, "uneven"),
@@ -108,7 +108,8 @@ def test_newest_first(study: Any) -> None:
 @pytest.mark.parametrize(
     ("column", "factor", "where", "words"),
     [
-        ("load_a", 1000, "series.csv:", "no home has a load"),
+        ("load_a", 1000, "series.csv", "no home has a load"),
+        ("load_a", 2000, "series.csv:", "above 1000 kW"),
         ("load_a", 0.001, "series.csv, column 'load_a'", "no home has a load"),
         ("load_b", 0, "series.csv, column 'load_b'", "no home has a load"),
         ("load_b", -1, "series.csv:2, column 'load_b'", "the load is negative"),
@@ -156,7 +157,7 @@ def test_pv_without_rating(study: Any) -> None:
 
 def test_pv_at_night(study: Any, new_grid: Any) -> None:
     study.options = {"time_zone": "America/Los_Angeles"}
-    start = datetime(2023, 6, 6, tzinfo=timezone.utc)
+    start = datetime(2023, 6, 6, tzinfo=UTC)
     problem = study.problem(new_grid(start, zone="Europe/Berlin"))
     assert "PV between 23:00 and 3:00" in problem.what and "column 'pv_a'" in problem.where
     study.options["night_pv"] = "allow"
@@ -228,13 +229,13 @@ def test_a_run_outside_the_data(study: Any, new_grid: Any) -> None:
     problem = study.problem(new_grid(intervals=7 * 96 + 1))
     assert "leaves the data" in problem.what
     assert "2023-06-05T00:00+00:00 to 2023-06-12T00:00+00:00" in problem.remedy
-    before = datetime(2022, 6, 5, tzinfo=timezone.utc)
+    before = datetime(2022, 6, 5, tzinfo=UTC)
     assert "leaves the data" in study.problem(new_grid(before)).what
 
 
 def test_intervals_that_do_not_fit(study: Any, new_grid: Any) -> None:
     assert "does not fit rows of 900 s" in study.problem(new_grid(interval_s=600)).what
-    start = datetime(2023, 6, 5, 0, 5, tzinfo=timezone.utc)
+    start = datetime(2023, 6, 5, 0, 5, tzinfo=UTC)
     problem = study.problem(new_grid(start, interval_s=3600, intervals=2))
     assert "300 s after the begin of a row" in problem.what
     assert problem.remedy == "start at 2023-06-05T00:00+00:00"

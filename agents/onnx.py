@@ -1,0 +1,81 @@
+"""Trained policy: an ONNX bundle, a folder of ``model.onnx`` and ``card.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from cosim.bundle import CARD, Bundle, load_bundle
+from cosim.errors import InputError, PluginError, Problem, did_you_mean
+from cosim.policy import Policy, PolicyContext
+
+#: the bundles that come with the program
+TRAINED = Path(__file__).resolve().parent / "trained"
+
+
+class Onnx(Policy):
+    """Acts as the bundle's graph says; features and actions are those of its card.
+
+    ``bundle`` is a folder: beside the scenario, one that comes with the program (a bare name like
+    ``shared_ppo``), or below the current folder or the project's.
+    """
+
+    bundle: str = Field(min_length=1, max_length=1000, description="folder, or name of a bundle")
+
+    _loaded: Bundle | None = PrivateAttr(default=None)
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The card's features; none before the bundle is loaded."""
+        return self._loaded.features if self._loaded else ()
+
+    @property
+    def actions(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The card's actions; none before the bundle is loaded."""
+        return self._loaded.actions if self._loaded else ()
+
+    def bound(self, folder: Path) -> Onnx:
+        """Return the policy with its bundle loaded and checked; raise InputError if refused."""
+        bound = self.model_copy()
+        bound._loaded = load_bundle(self._find(folder))
+        return bound
+
+    def act(
+        self, observations: np.ndarray, context: PolicyContext, memory: Any
+    ) -> tuple[np.ndarray, Any]:
+        """Return the graph's decisions; refuse a market interval it was not trained on."""
+        if self._loaded is None:
+            raise PluginError("an ONNX policy must be bound to its bundle before it acts")
+        trained_s = self._loaded.card.timing.interval_s
+        if round(context.interval_h * 3600.0) != trained_s:
+            raise InputError(
+                Problem(
+                    f"policy '{self._loaded.card.name}' was trained on intervals of {trained_s} s, "
+                    f"the scenario has {context.interval_h * 3600.0:.0f} s",
+                    remedy=f"train it again: {self._loaded.card.training.command}",
+                )
+            )
+        return self._loaded.act(observations), memory
+
+    def _find(self, folder: Path) -> Path:
+        """Return the first folder with a card among the places a bundle may lie."""
+        bare = Path(self.bundle).name == self.bundle
+        shipped = [TRAINED] if bare else []
+        places = [base / self.bundle for base in (folder, *shipped, Path(), TRAINED.parents[1])]
+        for place in places:
+            try:
+                if (place / CARD).is_file():
+                    return place
+            except (OSError, ValueError):  # a name no file system takes
+                continue
+        known = [card.parent.name for card in TRAINED.glob(f"*/{CARD}")]
+        raise InputError(
+            Problem(
+                f"no bundle '{self.bundle}': there is no {CARD} in it",
+                where=str(folder),
+                remedy=did_you_mean(self.bundle, known),
+            )
+        )

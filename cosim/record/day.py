@@ -1,0 +1,226 @@
+"""A day of recorded values, stacked once: lists of frozen values become arrays.
+
+Shapes: ``T`` intervals, ``n`` prosumers, ``S`` load flows, ``b`` buses, ``e`` branches (lines,
+then transformers). Everything written, digested or measured is read from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosim.feeder.topology import Topology
+from cosim.markets.base import Clearing, MarketContext, Orders, welfare_eur
+
+if TYPE_CHECKING:
+    from cosim.case import Case
+    from cosim.plant import Solve
+    from cosim.simulation import Interval
+
+Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """What stays the same in a run: names, time, limits, and who chooses an order themselves."""
+
+    case: Case
+
+    @cached_property
+    def start_ms(self) -> int:
+        """Begin of the run, milliseconds since 1970 UTC."""
+        return round(self.case.grid.start.timestamp() * 1000)
+
+    @cached_property
+    def branches(self) -> tuple[str, ...]:
+        """Names of lines, then transformers."""
+        return (*self.case.network.lines, *self.case.network.trafos)
+
+    @cached_property
+    def own_quantity(self) -> np.ndarray:
+        """Where the policy chooses the quantity, bool ``[n]``."""
+        return self._own("quantity_kwh")
+
+    @cached_property
+    def own_price(self) -> np.ndarray:
+        """Where the policy chooses the limit price, bool ``[n]``."""
+        return self._own("price_eur_per_kwh")
+
+    @cached_property
+    def watched(self) -> np.ndarray:
+        """Buses whose voltage is a result, bool ``[b]``: all but those tied to the slack."""
+        network = self.case.network
+        return network.bus_node != network.slack_node
+
+    def times(self, seconds: np.ndarray) -> np.ndarray:
+        """UTC instants of simulation seconds, datetime64[ms]."""
+        return (self.start_ms + np.asarray(seconds, dtype=np.int64) * 1000).view("datetime64[ms]")
+
+    def _own(self, action: str) -> np.ndarray:
+        mask = np.zeros(len(self.case.population), dtype=bool)
+        for seat in self.case.seats:
+            mask[seat.rows] = action in seat.policy.actions
+        return mask
+
+
+@dataclass(frozen=True, eq=False)
+class Day:
+    """What the recorder was told of one day, references to frozen values only."""
+
+    number: int
+    intervals: list[Interval] = field(default_factory=list)
+    solves: list[Solve] = field(default_factory=list)
+    events: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
+    before_kwh: np.ndarray | None = None  # stored before the first interval [n]; None: the start
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """One day as arrays: ``prosumer`` [T, n], ``market`` [T], ``solve`` [S], ``bus`` [S, b] ..."""
+
+    number: int
+    prosumer: Columns
+    market: Columns
+    solve: Columns
+    bus: Columns
+    branch: Columns
+    topologies: tuple[Topology, ...]  # solve["topology"] counts into these
+
+
+def stack(day: Day, scope: Scope) -> Stack:
+    """Stack the values of one day."""
+    prosumer, market = _intervals(day, scope)
+    solve, topologies = _solves(day.solves)
+    return Stack(
+        day.number, prosumer, market, solve, _buses(day.solves, scope),
+        _branches(day.solves, scope), topologies,
+    )  # fmt: skip
+
+
+def _rows(items: Sequence[Any], read: Callable[[Any], Any], width: int) -> np.ndarray:
+    """Return ``[len(items), width]`` of one array per item."""
+    if not items:
+        return np.zeros((0, width))
+    return np.concatenate([read(item) for item in items]).reshape(len(items), width)
+
+
+def _scalars(items: Sequence[Any], read: Callable[[Any], Any], kind: Any = float) -> np.ndarray:
+    return np.array([read(item) for item in items], dtype=kind)
+
+
+def _intervals(day: Day, scope: Scope) -> tuple[Columns, Columns]:
+    items, n = day.intervals, len(scope.case.population)
+
+    def rows(read: Callable[[Interval], Any]) -> np.ndarray:
+        return _rows(items, read, n)
+
+    p: Columns = {
+        "requested_kw": rows(lambda i: i.asked.requested.battery_kw),
+        "requested_kwh": rows(lambda i: i.asked.requested.quantity_kwh),
+        "requested_eur_per_kwh": rows(lambda i: i.asked.requested.price_eur_per_kwh),
+        "setpoint_kw": rows(lambda i: i.asked.guarded.decision.battery_kw),
+        "reason": rows(lambda i: i.asked.guarded.reason).astype(np.int16),
+        "quantity_kwh": rows(lambda i: i.asked.orders.quantity_kwh),
+        "limit_eur_per_kwh": rows(lambda i: i.asked.orders.price_eur_per_kwh),
+        "arrival_s": rows(lambda i: i.asked.orders.arrival_s),
+        "arrived": rows(lambda i: i.arrived).astype(bool),
+        "fill_kwh": rows(lambda i: i.clearing.fills_kwh),
+        "payment_eur": rows(lambda i: i.clearing.payment_eur),
+        "forecast_load_kw": rows(lambda i: i.asked.outlook.load_kw),
+        "forecast_pv_kw": rows(lambda i: i.asked.outlook.pv_kw),
+        "retail_eur_per_kwh": rows(lambda i: i.asked.prices.retail_eur_per_kwh),
+        "feed_in_eur_per_kwh": rows(lambda i: i.asked.prices.feed_in_eur_per_kwh),
+    }
+    for name in _METERED:
+        p[name] = rows(lambda i, name=name: getattr(i.metered, name))  # type: ignore[misc]
+    for name in _BILLS:
+        p[name] = rows(lambda i, name=name: getattr(i.bills, name))  # type: ignore[misc]
+    p["net_kwh"] = p["load_kwh"] - p["pv_kwh"] + p["charge_kwh"] - p["discharge_kwh"]
+    p["bill_eur"] = p["trade_eur"] + p["closeout_eur"] + p["imbalance_eur"]
+    first = scope.case.population.initial_kwh if day.before_kwh is None else day.before_kwh
+    p["before_kwh"] = np.concatenate([first[None], p["energy_kwh"]])[: len(items)]
+    return p, _market(items, p)
+
+
+_METERED = (
+    "load_kwh", "pv_kwh", "charge_kwh", "discharge_kwh", "unserved_kwh", "dead_share", "energy_kwh",
+)  # fmt: skip
+_BILLS = (
+    "traded_kwh", "closeout_kwh", "imbalance_kwh", "trade_eur", "closeout_eur", "imbalance_eur",
+    "baseline_eur", "wear_eur", "co2_kg",
+)  # fmt: skip
+
+
+def _market(items: list[Interval], p: Columns) -> Columns:
+    booked = np.where(p["arrived"], p["quantity_kwh"], 0.0)
+    sent = p["quantity_kwh"] != 0.0
+    orders = Orders(np.arange(booked.shape[-1]), booked, p["limit_eur_per_kwh"], p["arrival_s"])
+    context = MarketContext(p["retail_eur_per_kwh"], p["feed_in_eur_per_kwh"])
+    return {
+        "interval": _scalars(items, lambda i: i.index, np.int32),
+        "offered_kwh": np.maximum(-booked, 0.0).sum(-1),
+        "requested_kwh": np.maximum(booked, 0.0).sum(-1),
+        "volume_kwh": _scalars(items, lambda i: i.clearing.volume_kwh),
+        "buy_price_eur_per_kwh": _scalars(items, lambda i: i.clearing.buy_price_eur_per_kwh),
+        "sell_price_eur_per_kwh": _scalars(items, lambda i: i.clearing.sell_price_eur_per_kwh),
+        "orders_sent": sent.sum(-1, dtype=np.int32),
+        "orders_late_or_lost": (sent & ~p["arrived"]).sum(-1, dtype=np.int32),
+        "welfare_eur": _welfare(orders, p, context),
+        "co2_kg_per_kwh": _scalars(items, lambda i: i.asked.prices.co2_kg_per_kwh),
+        "slack_import_kwh": _scalars(items, lambda i: i.metered.slack_import_kwh),
+        "slack_export_kwh": _scalars(items, lambda i: i.metered.slack_export_kwh),
+        "losses_kwh": _scalars(items, lambda i: i.metered.losses_kwh),
+    }
+
+
+def _welfare(orders: Orders, p: Columns, context: MarketContext) -> np.ndarray:
+    empty = np.full(len(p["fill_kwh"]), np.nan)
+    clearing = Clearing(p["fill_kwh"], p["payment_eur"], empty, empty, empty)
+    return welfare_eur(orders, clearing, context)
+
+
+def _solves(solves: list[Solve]) -> tuple[Columns, tuple[Topology, ...]]:
+    numbers: dict[Any, int] = {}
+    topology = [numbers.setdefault(solve.topology, len(numbers)) for solve in solves]
+    columns = {
+        "interval": _scalars(solves, lambda s: s.interval, np.int32),
+        "start_s": _scalars(solves, lambda s: s.start_s, np.int64),
+        "end_s": _scalars(solves, lambda s: s.end_s, np.int64),
+        "status": _scalars(solves, lambda s: s.grid.status, np.int8),
+        "iterations": _scalars(solves, lambda s: s.grid.iterations, np.int32),
+        "residual_pu": _scalars(solves, lambda s: s.grid.residual_pu),
+        "slack_p_kw": _scalars(solves, lambda s: s.grid.slack_p_kw),
+        "slack_q_kvar": _scalars(solves, lambda s: s.grid.slack_q_kvar),
+        "losses_kw": _scalars(solves, lambda s: s.grid.losses_kw),
+        "topology": np.array(topology, dtype=np.int32),
+    }
+    return columns, tuple(numbers)
+
+
+def _buses(solves: list[Solve], scope: Scope) -> Columns:
+    width = len(scope.case.network.buses)
+    vm_pu = _rows(solves, lambda s: s.grid.vm_pu, width)
+    return {
+        "p_kw": _rows(solves, lambda s: s.p_kw, width),
+        "q_kvar": _rows(solves, lambda s: s.q_kvar, width),
+        "vm_pu": vm_pu,
+        "watched_vm_pu": np.where(scope.watched, vm_pu, np.nan),
+    }
+
+
+def _branches(solves: list[Solve], scope: Scope) -> Columns:
+    lines, trafos = len(scope.case.network.lines), len(scope.case.network.trafos)
+
+    def both(line: Callable[[Solve], Any], trafo: Callable[[Solve], Any]) -> np.ndarray:
+        return np.concatenate([_rows(solves, line, lines), _rows(solves, trafo, trafos)], axis=1)
+
+    return {
+        "p_from_kw": both(lambda s: s.grid.line_p_from_kw, lambda s: s.grid.trafo_p_hv_kw),
+        "loading_percent": both(
+            lambda s: s.grid.line_loading_percent, lambda s: s.grid.trafo_loading_percent
+        ),
+    }

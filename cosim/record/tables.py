@@ -1,0 +1,261 @@
+"""The tables of a day: long columns in a fixed order, ready to be written and digested.
+
+A column is an array (float NaN stands for "not there") or a :class:`Text`. Names and meanings are
+held by :mod:`cosim.glossary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.errors import InputError, Problem, did_you_mean
+from cosim.feeder.state import SolveStatus
+from cosim.guard import Reason
+from cosim.record.day import Columns, Scope, Stack
+
+#: an executed power this close to the guarded one [kW] is no deviation
+SAME_KW = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """A column of names: ``names[codes]``."""
+
+    codes: np.ndarray  # int32
+    names: tuple[str, ...]
+
+
+Column = np.ndarray | Text
+Table = dict[str, Column]
+
+_PROSUMER = (
+    "setpoint_kw", "load_kwh", "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "unserved_kwh",
+    "dead_share", "energy_kwh", "forecast_load_kw", "forecast_pv_kw", "retail_eur_per_kwh",
+    "feed_in_eur_per_kwh", "traded_kwh", "closeout_kwh", "imbalance_kwh", "trade_eur",
+    "closeout_eur", "imbalance_eur", "bill_eur", "baseline_eur", "wear_eur", "co2_kg",
+)  # fmt: skip
+_MARKET = (
+    "offered_kwh", "requested_kwh", "volume_kwh", "buy_price_eur_per_kwh",
+    "sell_price_eur_per_kwh", "orders_sent", "orders_late_or_lost", "welfare_eur",
+    "co2_kg_per_kwh",
+)  # fmt: skip
+_SOLVES = ("iterations", "residual_pu", "slack_p_kw", "slack_q_kvar", "losses_kw")
+
+
+def tables_of(stack: Stack, scope: Scope) -> dict[str, Table]:
+    """Return every table of a day, in the order of :data:`TABLES`."""
+    return {name: build(stack, scope) for name, build in _BUILD.items()}
+
+
+def check_tables(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in the order of :data:`TABLES`; raise InputError for unknown ones."""
+    wanted = list(names)
+    problems = [
+        Problem(f"unknown table '{name}'", "record", remedy=did_you_mean(name, TABLES))
+        for name in wanted
+        if name not in TABLES
+    ]
+    if problems:
+        raise InputError(problems)
+    return tuple(name for name in TABLES if name in wanted)
+
+
+def deviated(p: Columns, hours: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the executed battery power [kW] and where it is not the guarded one, ``[T, n]``."""
+    executed = (p["charge_kwh"] - p["discharge_kwh"]) / hours
+    return executed, np.abs(executed - p["setpoint_kw"]) > SAME_KW
+
+
+def _prosumers(stack: Stack, scope: Scope) -> Table:
+    intervals, names = len(stack.market["interval"]), scope.case.population.names
+    return {
+        **_when(stack, scope, np.repeat(np.arange(intervals), len(names))),
+        "prosumer": Text(np.tile(np.arange(len(names), dtype=np.int32), intervals), names),
+        **{name: stack.prosumer[name].ravel() for name in _PROSUMER},
+    }
+
+
+def _orders(stack: Stack, scope: Scope) -> Table:
+    p = stack.prosumer
+    head, at = _chosen(stack, scope, p["quantity_kwh"] != 0.0)
+    arrival = p["arrival_s"][at]
+    return {
+        **head,
+        "quantity_kwh": p["quantity_kwh"][at],
+        "price_eur_per_kwh": p["limit_eur_per_kwh"][at],
+        "arrival_s": np.where(np.isfinite(arrival), arrival, np.nan),
+        "arrived": p["arrived"][at],
+        "fill_kwh": p["fill_kwh"][at],
+        "payment_eur": p["payment_eur"][at],
+    }
+
+
+def _trades(stack: Stack, scope: Scope) -> Table:
+    p = stack.prosumer
+    head, at = _chosen(stack, scope, p["fill_kwh"] != 0.0)
+    energy, amount = p["fill_kwh"][at], p["payment_eur"][at]
+    return {
+        **head, "energy_kwh": energy, "price_eur_per_kwh": amount / energy, "amount_eur": amount,
+    }  # fmt: skip
+
+
+def _market(stack: Stack, scope: Scope) -> Table:
+    rows = np.arange(len(stack.market["interval"]))
+    return {**_when(stack, scope, rows), **{name: stack.market[name] for name in _MARKET}}
+
+
+def _bus(stack: Stack, scope: Scope) -> Table:
+    names = scope.case.network.buses
+    return {
+        **_during(stack, scope, len(names)),
+        "bus": Text(_tiled(stack, len(names)), names),
+        **{name: stack.bus[name].ravel() for name in ("p_kw", "q_kvar", "vm_pu")},
+    }
+
+
+def _branch(stack: Stack, scope: Scope) -> Table:
+    lines, names = len(scope.case.network.lines), scope.branches
+    codes = _tiled(stack, len(names))
+    return {
+        **_during(stack, scope, len(names)),
+        "element": Text(codes, names),
+        "kind": Text((codes >= lines).astype(np.int32), ("line", "trafo")),
+        **{name: stack.branch[name].ravel() for name in ("p_from_kw", "loading_percent")},
+    }
+
+
+def _solves(stack: Stack, scope: Scope) -> Table:
+    topology, known = stack.solve["topology"], stack.topologies
+    supply = np.array([each.supply for each in known], dtype=bool)
+    return {
+        **_during(stack, scope, 1),
+        "status": Text(stack.solve["status"].astype(np.int32), STATUS),
+        **{name: stack.solve[name] for name in _SOLVES},
+        "supply": supply[topology],
+        "open_lines": Text(topology, tuple(",".join(sorted(t.open_lines)) for t in known)),
+        "open_trafos": Text(topology, tuple(",".join(sorted(t.open_trafos)) for t in known)),
+    }
+
+
+STATUS = tuple(status.name.lower() for status in SolveStatus)
+_LINES = ("trade", "closeout", "imbalance")
+_LINE_ENERGY = ("traded_kwh", "closeout_kwh", "imbalance_kwh")
+
+
+def _ledger(stack: Stack, scope: Scope) -> Table:
+    """Return the postings of every line of the bills; an amount < 0 swaps debit and credit."""
+    names = scope.case.population.names
+    market, supplier = len(names), len(names) + 1
+    parts = [
+        _postings(stack.prosumer, line, other)
+        for line, other in enumerate((market, supplier, supplier))
+    ]
+    post = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.lexsort((post["line"], post["who"], post["row"]))
+    post = {name: values[order] for name, values in post.items()}
+    amount, energy = post["amount"], post["energy"]
+    accounts = (*names, "market", "supplier")
+    pays = amount >= 0.0
+    price = np.full(len(amount), np.nan)
+    np.divide(amount, energy, out=price, where=energy != 0.0)
+    return {
+        **_when(stack, scope, post["row"]),
+        "prosumer": _text(post["who"], names),
+        "line": _text(post["line"], _LINES),
+        "debit": _text(np.where(pays, post["who"], post["other"]), accounts),
+        "credit": _text(np.where(pays, post["other"], post["who"]), accounts),
+        "energy_kwh": energy,
+        "price_eur_per_kwh": price,
+        "amount_eur": np.abs(amount),
+    }
+
+
+def _postings(p: Columns, line: int, other: int) -> Columns:
+    """Return one line of the bills, without zero rows, against the account ``other``."""
+    energy, amount = p[_LINE_ENERGY[line]], p[f"{_LINES[line]}_eur"]
+    row, who = np.nonzero((energy != 0.0) | (amount != 0.0))
+    return {
+        "row": row, "who": who, "line": np.full(len(row), line), "other": np.full(len(row), other),
+        "energy": energy[row, who], "amount": amount[row, who],
+    }  # fmt: skip
+
+
+def _text(codes: np.ndarray, names: tuple[str, ...]) -> Text:
+    return Text(codes.astype(np.int32), names)
+
+
+def _interventions(stack: Stack, scope: Scope) -> Table:
+    p = stack.prosumer
+    executed, off = deviated(p, scope.case.grid.interval_h)
+    cause = np.where(p["dead_share"] > 0.0, Reason.OUTAGE, Reason.LATE_CHANGE)
+    reason = p["reason"] | np.where(off, cause, 0).astype(np.int16)
+    head, at = _chosen(stack, scope, reason != 0)
+    who = at[1]
+    flags, codes = np.unique(reason[at], return_inverse=True)
+    return {
+        **head,
+        "requested_kw": p["requested_kw"][at],
+        "guarded_kw": p["setpoint_kw"][at],
+        "executed_kw": executed[at],
+        "requested_kwh": np.where(scope.own_quantity[who], p["requested_kwh"][at], np.nan),
+        "guarded_kwh": p["quantity_kwh"][at],
+        "requested_eur_per_kwh": np.where(
+            scope.own_price[who], p["requested_eur_per_kwh"][at], np.nan
+        ),
+        "guarded_eur_per_kwh": p["limit_eur_per_kwh"][at],
+        "reason": Text(codes.astype(np.int32), tuple(_reason_text(int(flag)) for flag in flags)),
+    }
+
+
+def _reason_text(flags: int) -> str:
+    return "|".join(str(reason.name) for reason in Reason if reason and reason & flags)
+
+
+def _when(stack: Stack, scope: Scope, rows: np.ndarray) -> Table:
+    """Return time and interval of rows of the day's intervals."""
+    interval = stack.market["interval"][rows]
+    seconds = interval.astype(np.int64) * scope.case.grid.interval_s
+    return {"time": scope.times(seconds), "interval": interval}
+
+
+def _during(stack: Stack, scope: Scope, width: int) -> Table:
+    """Return when each load flow held, ``width`` rows each."""
+    solve = stack.solve
+    return {
+        "time": np.repeat(scope.times(solve["start_s"]), width),
+        "start_s": np.repeat(solve["start_s"], width),
+        "end_s": np.repeat(solve["end_s"], width),
+        "interval": np.repeat(solve["interval"], width),
+    }
+
+
+def _tiled(stack: Stack, width: int) -> np.ndarray:
+    return np.tile(np.arange(width, dtype=np.int32), len(stack.solve["start_s"]))
+
+
+def _chosen(
+    stack: Stack, scope: Scope, mask: np.ndarray
+) -> tuple[Table, tuple[np.ndarray, np.ndarray]]:
+    """Return the leading columns of the rows of a mask ``[T, n]``, and where they are."""
+    row, who = np.nonzero(mask)
+    names = _text(who, scope.case.population.names)
+    return {**_when(stack, scope, row), "prosumer": names}, (row, who)
+
+
+_BUILD: dict[str, Callable[[Stack, Scope], Table]] = {
+    "prosumers": _prosumers,
+    "orders": _orders,
+    "trades": _trades,
+    "market": _market,
+    "bus": _bus,
+    "branch": _branch,
+    "solves": _solves,
+    "ledger": _ledger,
+    "interventions": _interventions,
+}
+
+#: the tables a run can write, in the order of the digest
+TABLES = tuple(_BUILD)

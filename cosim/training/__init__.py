@@ -1,0 +1,1 @@
+"""Training: learners, their environment and exporters; the only place with torch."""

@@ -1,0 +1,77 @@
+"""What a loaded scenario is, in a few lines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+
+from cosim.case import Case
+from cosim.plugins import Plugin
+from cosim.verbs._common import columns
+
+
+def summary(case: Case) -> str:
+    """Return the description of a case: one line for each thing a reader asks for."""
+    scenario = case.scenario
+    rows = [
+        ("time", _time(case)),
+        ("feeder", _feeder(case)),
+        ("participants", _participants(case)),
+        ("groups", _groups(case)),
+        ("market", f"{named(scenario.market)}, trade limit {scenario.trade_limit}"),
+        ("policies", ", ".join(f"{n}: {named(p)}" for n, p in scenario.policies.items())),
+        ("disturbances", "; ".join(_disturbances(case)) or "none"),
+        ("variants", ", ".join(scenario.variants) or "none"),
+        ("seed", str(scenario.seed)),
+    ]
+    text = " ".join(scenario.description.split())
+    head = f"{scenario.name}: {text}" if text else scenario.name
+    return head + "\n" + columns(rows, indent=2)
+
+
+def named(plugin: Plugin) -> str:
+    """Return a plug-in's name with the options that differ from their defaults."""
+    fields = type(plugin).model_fields
+    options = plugin.model_dump(mode="json", exclude_defaults=True)
+    own = [f"{key} {json.dumps(options[key])}" for key in fields if key in options]
+    return f"{plugin.kind()} ({', '.join(own)})" if own else plugin.kind()
+
+
+def _time(case: Case) -> str:
+    time, grid = case.scenario.time, case.grid
+    days = "1 day" if time.days == 1 else f"{time.days} days"
+    start = case.scenario.begin.strftime("%Y-%m-%d %H:%M")
+    return (
+        f"{start} {time.zone}, {days}: {grid.intervals} intervals of {time.interval_minutes} min, "
+        f"gates open {time.gate_lead_seconds} s ahead"
+    )
+
+
+def _feeder(case: Case) -> str:
+    network, section = case.network, case.scenario.feeder
+    parts = (("buses", network.buses), ("lines", network.lines), ("transformers", network.trafos))
+    sizes = ", ".join(f"{len(names)} {what}" for what, names in parts)
+    return f"{section.source} {section.name}: {sizes}, engine {case.feeder.engine}"
+
+
+def _participants(case: Case) -> str:
+    population = case.population
+    pv, battery = population.pv_kwp > 0.0, population.capacity_kwh > 0.0
+    return (
+        f"{len(population)} on {len(np.unique(population.bus))} buses, "
+        f"{pv.sum()} with PV ({population.pv_kwp.sum():.0f} kW), "
+        f"{battery.sum()} with a battery ({population.capacity_kwh.sum():.0f} kWh)"
+    )
+
+
+def _groups(case: Case) -> str:
+    count = Counter(case.population.groups)
+    return ", ".join(
+        f"{name} {count[name]} ({group.policy})" for name, group in case.scenario.groups.items()
+    )
+
+
+def _disturbances(case: Case) -> list[str]:
+    return [named(disturbance) for disturbance in case.scenario.disturbances]

@@ -1,0 +1,87 @@
+"""What is allowed in a scenario but looks like a wrong unit or a slip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cosim.case import Case
+from cosim.document import Path
+from cosim.scenario import Tariff
+
+
+def doubts(case: Case) -> list[str]:
+    """Return the warnings of a loaded scenario, each at its line."""
+    found = [*_prices(case), *_batteries(case), *_groups(case), *_grid(case)]
+    at = case.loaded.source.at
+    return [f"{at(path)}: {text}" for path, text in found]
+
+
+def _prices(case: Case) -> Iterator[tuple[Path, str]]:
+    tariffs: list[tuple[Path, Tariff]] = [(("tariff",), case.scenario.tariff)]
+    for name, group in case.scenario.groups.items():
+        if group.tariff is not None:
+            tariffs.append((("groups", name, "tariff"), group.tariff))
+    for path, tariff in tariffs:
+        for index, (retail, feed_in) in enumerate(tariff.price_pairs()):
+            place = (*path, "periods", index - 1) if index else path
+            key = (*place, "retail_eur_per_kwh")
+            if 0.0 < retail < 0.01:
+                yield key, f"retail {retail:g} EUR/kWh is below one cent; is it in EUR/Wh?"
+            if retail > 2.0:
+                yield key, f"retail {retail:g} EUR/kWh is high; is it in ct/kWh or EUR/MWh?"
+            if retail == feed_in:
+                yield key, f"retail equals feed-in ({retail:g} EUR/kWh): trading gains nothing"
+    co2 = case.scenario.co2
+    if co2.csv is None and co2.kg_per_kwh > 1.5:
+        text = f"CO2 intensity {co2.kg_per_kwh:g} kg/kWh is above that of any power plant"
+        yield ("co2", "kg_per_kwh"), text
+
+
+def _batteries(case: Case) -> Iterator[tuple[Path, str]]:
+    population = case.population
+    groups = np.array(population.groups)
+    for name in case.scenario.groups:
+        path: Path = ("groups", name, "battery", "capacity_kwh")
+        mine = (groups == name) & (population.capacity_kwh > 0.0)
+        if not mine.any():
+            continue
+        capacity, rating = population.capacity_kwh[mine], population.rating_kw[mine]
+        if capacity.min() < 0.5:
+            yield path, f"a battery of {capacity.min():g} kWh; is the capacity in MWh?"
+        if capacity.max() > 500.0:
+            yield path, f"a battery of {capacity.max():g} kWh; is the capacity in Wh?"
+        hours = capacity / np.maximum(rating, 1e-9)
+        if hours.min() < 0.2 or hours.max() > 50.0:
+            worst = hours.min() if hours.min() < 0.2 else hours.max()
+            text = f"a battery that is empty after {worst:.3g} h at its rating"
+            yield (*path[:-1], "rating_kw"), f"{text}; are capacity and rating in kWh and kW?"
+
+
+def _groups(case: Case) -> Iterator[tuple[Path, str]]:
+    scenario, present = case.scenario, set(case.population.groups)
+    for name in scenario.groups:
+        if name not in present:
+            yield ("groups", name), f"group '{name}' has no participant"
+    used = {group.policy for group in scenario.groups.values()}
+    for name in scenario.policies:
+        if name not in used:
+            yield ("policies", name), f"policy '{name}' is used by no group"
+
+
+def _grid(case: Case) -> Iterator[tuple[Path, str]]:
+    ratings = (
+        ("line_rating_ka", case.scenario.feeder.line_rating_ka, 0.01, 5.0, "A"),
+        ("trafo_rating_kva", case.scenario.feeder.trafo_rating_kva, 5.0, 200_000.0, "MVA or VA"),
+    )
+    for key, given, low, high, unit in ratings:
+        values = list(given.values()) if isinstance(given, dict) else [given]
+        for value in values:
+            if value is not None and not low <= value <= high:
+                text = f"{key} {value:g} is unusual; is it in {unit}?"
+                yield ("feeder", key), text
+    for key in ("load", "pv", "battery"):
+        value = getattr(case.scenario.scale, key)
+        if value > 10.0:
+            yield ("scale", key), f"{key} is scaled by {value:g}"

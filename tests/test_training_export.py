@@ -1,0 +1,250 @@
+"""Export and training world: the bundle acts as the learner did, in the world of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.onnx import TRAINED
+from agents.self_consumption import SelfConsumption
+from cosim.bundle import Bundle, Evaluation, Figure, Training, load_bundle
+from cosim.case import Case, load_case
+from cosim.errors import InputError, PluginError
+from cosim.scenario import load_scenario
+from cosim.simulation import Simulation
+from cosim.training.days import SUMMER_WEEK, WINTER_WEEK, is_test_day, training_blocks, window
+from cosim.training.export import Description, Input, Scaling, to_onnx, write_bundle
+from cosim.training.judge import Period, judge, paired_interval
+from cosim.training.lane import Lane, Purse, stored_value
+
+SCENARIO = TRAINED / "shared_ppo" / "training.yaml"
+SCALING = Scaling(
+    (
+        Input("soc", 0.0, 1.0, 0.5, 0.5),
+        Input("rating_kw", 0.0, 12.0, 5.0, 3.0),
+        Input("forecast_net_kw", -20.0, 20.0, 0.1, 0.7, per_rating=True),
+        Input("hour_sin", -1.0, 1.0),
+    )
+)
+
+
+def raw(count: int) -> np.ndarray:
+    low = np.array([item.low for item in SCALING.inputs])
+    high = np.array([item.high for item in SCALING.inputs])
+    return np.random.default_rng(3).uniform(low, high, (count, len(low)))
+
+
+def fresh(**options: Any) -> Any:
+    """Return an untrained PPO whose weights are large enough to reach the clip."""
+    torch = pytest.importorskip("torch")
+    ppo = pytest.importorskip("stable_baselines3").PPO
+    gymnasium = pytest.importorskip("gymnasium")
+
+    class World(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-5.0, 5.0, (4,), np.float32)
+        action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    model = ppo("MlpPolicy", World(), seed=5, device="cpu", n_steps=8, batch_size=8,
+                policy_kwargs={"net_arch": {"pi": [16, 8], "vf": [8]}, **options})  # fmt: skip
+    with torch.no_grad():
+        model.policy.action_net.weight.mul_(200.0)
+        model.policy.action_net.bias.add_(0.1)
+    return model
+
+
+def description() -> Description:
+    training = Training(
+        scenario="none", scenario_sha256="0" * 64, seeds=(5,), steps=0, wall_s=0.0,
+        command="python none", notes=(),
+    )  # fmt: skip
+    figure = Figure(period="none", measure="none", unit="-", values={"none": 0.0})
+    evaluation = Evaluation(
+        measured="nothing", against=("none",), days=("none",), seeds=(0,), figures=(figure,),
+        caveats=("untrained",),
+    )  # fmt: skip
+    return Description("tiny", "1", "MIT", "none", "none", 900, training, evaluation)
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "ReLU"])
+def test_the_bundle_acts_as_the_learner(activation: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    model = fresh(activation_fn=getattr(torch.nn, activation))
+    seen = raw(500)
+    bundle = write_bundle(
+        tmp_path, to_onnx(model.policy, SCALING), SCALING, seen[:8], description()
+    )
+    share, _ = model.predict(SCALING(seen), deterministic=True)
+    power = bundle.act(seen)
+    assert np.abs(power - share * seen[:, 1:2]).max() < 1e-6 * 24.0
+    assert (np.abs(share) == 1.0).any() and (np.abs(share) < 1.0).any()
+
+
+def test_a_layer_it_does_not_know_is_refused() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(PluginError, match="GELU"):
+        to_onnx(fresh(activation_fn=torch.nn.GELU).policy, SCALING)
+
+
+def test_golden_vectors_are_needed(tmp_path: Path) -> None:
+    model = to_onnx(fresh().policy, SCALING)
+    with pytest.raises(ValueError, match="golden"):
+        write_bundle(tmp_path, model, SCALING, raw(7), description())
+
+
+def test_another_policys_model_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    write_bundle(folder, to_onnx(fresh().policy, SCALING), SCALING, raw(8), description())
+    (folder / "model.onnx").write_bytes((TRAINED / "shared_ppo" / "model.onnx").read_bytes())
+    with pytest.raises(InputError, match="python none"):
+        load_bundle(folder)
+
+
+def test_scaling_divides_by_the_rating_where_asked() -> None:
+    values = SCALING(np.array([[1.0, 8.0, 4.0, 0.5], [0.0, 0.0, 0.01, -1.0]]))
+    expected = [[1.0, 1.0, (0.5 - 0.1) / 0.7, 0.5], [-1.0, -5.0 / 3.0, 0.0, -1.0]]
+    assert values.dtype == np.float32
+    assert np.abs(values - expected).max() < 1e-6
+
+
+# ---------------------------------------------------------------- the world of training
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    overrides = ["time.start=2016-01-18", "time.days=8"]
+    return load_case(load_scenario(SCENARIO, overrides))
+
+
+@pytest.fixture(scope="module")
+def rows(case: Case) -> np.ndarray:
+    return case.seats[0].rows
+
+
+def half(case: Case) -> np.ndarray:
+    return np.full(len(case.population), 0.5)
+
+
+def test_no_training_day_is_a_test_day() -> None:
+    firsts = training_blocks(366, 3)
+    days = {first + offset for first in firsts for offset in range(3)}
+    assert len(days) > 200
+    assert not any(is_test_day(day) for day in days)
+    assert not days & ({*WINTER_WEEK, *SUMMER_WEEK} | set(range(3, 366, 4)))
+
+
+def test_a_window_is_the_scenario_of_those_days(case: Case) -> None:
+    cut = window(case, 3, 2, half(case))
+    loaded = load_case(load_scenario(SCENARIO, ["time.start=2016-01-21", "time.days=2"]))
+    assert cut.grid.start == loaded.grid.start and cut.grid.intervals == loaded.grid.intervals
+    for field in ("load_kw", "load_kvar", "pv_kw", "co2_kg_per_kwh"):
+        assert np.array_equal(getattr(cut.profiles, field), getattr(loaded.profiles, field))
+    for field in ("retail_eur_per_kwh", "feed_in_eur_per_kwh"):
+        assert np.array_equal(getattr(cut.tariffs, field), getattr(loaded.tariffs, field))
+    assert np.array_equal(cut.population.initial_kwh, loaded.population.initial_kwh)
+
+
+def test_the_chair_sees_the_world_of_a_run(case: Case, rows: np.ndarray) -> None:
+    """A rule acting through the chair earns to the bit what it earns at the desk."""
+    cut = window(case, 0, 1, half(case))
+    purse = Purse(cut, rows, stored_value(cut, rows))
+    Simulation(cut, purse).run()
+    lane, rule = Lane("learner", SelfConsumption.features), SelfConsumption()
+    seen: np.ndarray | None = lane.reset(cut)
+    earned, steps = [], 0
+    while seen is not None:
+        seen, worth = lane.step(-seen)
+        earned.append(worth)
+        steps += 1
+    assert rule.features == SelfConsumption.features and steps == cut.grid.intervals
+    assert not earned[0].any()  # nothing is settled yet
+    assert np.allclose(np.sum(earned, axis=0), purse.take(), rtol=0, atol=1e-12)
+
+
+def test_worth_is_bills_wear_and_stored_energy(case: Case, rows: np.ndarray) -> None:
+    cut = window(case, 0, 1, half(case))
+    value = stored_value(cut, rows)
+    total = np.zeros(len(rows))
+
+    class Recorder(Purse):
+        def interval(self, interval: Any) -> None:
+            nonlocal total
+            bills, metered = interval.bills, interval.metered
+            net = (metered.net_kwh - bills.traded_kwh)[rows]
+            prices = interval.asked.prices
+            price = np.where(net > 0, prices.retail_eur_per_kwh[rows],
+                             prices.feed_in_eur_per_kwh[rows])  # fmt: skip
+            through = (metered.charge_kwh + metered.discharge_kwh)[rows]
+            total -= net * price + interval.clearing.payment_eur[rows] + 0.02 * through
+            super().interval(interval)
+
+    purse = Recorder(cut, rows, value)
+    Simulation(cut, purse).run()
+    total += value * (purse.energy_kwh - cut.population.initial_kwh[rows])
+    assert np.allclose(purse.take(), total, rtol=0, atol=1e-9)
+
+
+def test_filling_or_emptying_a_battery_earns_nothing(case: Case, rows: np.ndarray) -> None:
+    eta = case.population.efficiency[rows]
+    value = stored_value(case, rows)
+    assert (value * np.sqrt(eta) <= 0.20).all()  # of a kWh bought off peak
+    assert (value / np.sqrt(eta) >= 0.20 - 1e-12).all()  # for a kWh that replaces it
+
+
+def test_leaving_the_chair_ends_the_run(case: Case) -> None:
+    lane = Lane("learner", ("soc",))
+    lane.reset(window(case, 0, 1, half(case)))
+    thread = lane._thread
+    lane.close()
+    assert thread is not None and not thread.is_alive()
+
+
+def test_an_error_of_the_run_is_raised_where_the_learner_waits(case: Case) -> None:
+    with pytest.raises(PluginError, match="nothing_known"):
+        Lane("learner", ("nothing_known",)).reset(window(case, 0, 1, half(case)))
+    lane = Lane("learner", ("soc",))
+    seen = lane.reset(window(case, 0, 1, half(case)))
+    with pytest.raises(PluginError, match="shape"):
+        lane.step(np.zeros((len(seen), 2)))
+
+
+def test_slots_are_the_prosumers_of_all_lanes(case: Case, rows: np.ndarray) -> None:
+    pytest.importorskip("torch")
+    from cosim.training.vec_env import SharedVecEnv
+
+    env = SharedVecEnv(case, "learner", SCALING, lanes=2, days=1, seed=1, team=0.5)
+    first = env.reset()
+    assert env.num_envs == 2 * len(rows) and first.shape == (env.num_envs, 4)
+    for step in range(96):
+        scaled, rewards, done, infos = env.step(np.zeros((env.num_envs, 1), np.float32))
+        assert np.isfinite(rewards).all() and done.all() == done.any() == (step == 95)
+    assert all("terminal_observation" in info for info in infos)
+    assert not np.array_equal(scaled, first)  # other days, other fillings
+    env.close()
+
+
+def test_judging_pairs_days_and_fillings(case: Case, rows: np.ndarray) -> None:
+    rule = SelfConsumption()
+    costs = judge(case, "learner", {"a": rule, "b": rule}, [Period(0), Period(2)], (1, 2))
+    assert np.array_equal(costs["a"].owners, costs["b"].owners)
+    assert costs["a"].owners.shape == (2, 2) and len(np.unique(costs["a"].owners)) == 4
+    assert (costs["a"].community > costs["a"].owners).all()
+
+
+def test_the_paired_interval_holds_the_mean() -> None:
+    difference = np.random.default_rng(1).normal(1.0, 0.5, (40, 3))
+    low, high = paired_interval(difference)
+    assert low < difference.mean() < high and high - low < 0.5
+    assert paired_interval(difference) == (low, high)
+
+
+def test_writing_a_model_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    model = fresh()
+    data = [to_onnx(model.policy, SCALING) for _ in range(2)]
+    assert data[0] == data[1]
+    bundle: Bundle = write_bundle(tmp_path, data[0], SCALING, raw(8), description())
+    wider = replace(SCALING, limit=4.0)
+    assert to_onnx(model.policy, wider) != data[0] and bundle.card.name == "tiny"
