@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from cosim.bundle import CARD, Bundle, load_bundle
+from cosim.bundle.card import CARD
+from cosim.bundle.load import Bundle, load_bundle
 from cosim.errors import InputError, PluginError, Problem, did_you_mean
 from cosim.policy import Policy, PolicyContext
 
@@ -37,27 +38,33 @@ class Onnx(Policy):
         """The card's actions; none before the bundle is loaded."""
         return self._loaded.actions if self._loaded else ()
 
-    def bound(self, folder: Path) -> Onnx:
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """The graph's file and its hash."""
+        return self._loaded.files if self._loaded else ()
+
+    def bound(self, folder: Path, interval_s: int) -> Onnx:
         """Return the policy with its bundle loaded and checked; raise InputError if refused."""
+        bundle = load_bundle(self._find(folder))
+        card = bundle.card
+        if interval_s != card.timing.interval_s:
+            raise InputError(
+                Problem(
+                    f"policy '{card.name}' was trained on intervals of {card.timing.interval_s} s, "
+                    f"the scenario has {interval_s} s",
+                    remedy=f"train it again: {card.training.command}",
+                )
+            )
         bound = self.model_copy()
-        bound._loaded = load_bundle(self._find(folder))
+        bound._loaded = bundle
         return bound
 
     def act(
         self, observations: np.ndarray, context: PolicyContext, memory: Any
     ) -> tuple[np.ndarray, Any]:
-        """Return the graph's decisions; refuse a market interval it was not trained on."""
+        """Return the graph's decisions."""
         if self._loaded is None:
             raise PluginError("an ONNX policy must be bound to its bundle before it acts")
-        trained_s = self._loaded.card.timing.interval_s
-        if round(context.interval_h * 3600.0) != trained_s:
-            raise InputError(
-                Problem(
-                    f"policy '{self._loaded.card.name}' was trained on intervals of {trained_s} s, "
-                    f"the scenario has {context.interval_h * 3600.0:.0f} s",
-                    remedy=f"train it again: {self._loaded.card.training.command}",
-                )
-            )
         return self._loaded.act(observations), memory
 
     def _find(self, folder: Path) -> Path:

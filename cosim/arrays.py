@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,7 @@ import numpy as np
 
 def freeze(value: Any) -> Any:
     """Make every array of a dataclass read-only and return the dataclass."""
-    for field in fields(value):
-        item = getattr(value, field.name)
+    for item in value.__dict__.values():
         if isinstance(item, np.ndarray):
-            item.flags.writeable = False
+            item.setflags(write=False)
     return value

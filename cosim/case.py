@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path as FilePath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,14 +17,19 @@ from cosim.feeder.limits import Limits
 from cosim.feeder.network import Network
 from cosim.feeder.sources import load_network
 from cosim.markets.base import Market
+from cosim.observe import ACTIONS, FEATURES
 from cosim.policy import Policy
 from cosim.population import Population, Profiles, Tariffs
 from cosim.profiles.base import Homes, ProfileSource
-from cosim.scenario import Group, LoadedScenario, Scenario, Tariff
+from cosim.scenario import Group, LoadedScenario, Scenario
 from cosim.seeds import generator
+from cosim.tariffs import intensity_of, tariffs_of
 from cosim.timegrid import TimeGrid
 
 T = TypeVar("T")
+
+#: parties of the books that are no prosumers
+ACCOUNTS = ("market", "supplier")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +78,11 @@ def load_case(loaded: LoadedScenario) -> Case:
         again = f"'{scenario.feeder.name}'"
         ask.problems[known:] = [p for p in ask.problems[known:] if again not in p.what]
     if homes and network:
-        ask(("profiles",), lambda: _check_buses(homes, network))
+        ask(("profiles",), lambda: _check_homes(homes, network))
     groups = homes and ask(("groups",), lambda: _assign(loaded, homes))
-    co2 = ask(("co2",), lambda: _co2(scenario, grid, folder))
-    seats = ask(("policies",), lambda: _bound(scenario, folder))
-    if not (network and feeder and homes and groups and co2 and seats) or ask.problems:
+    co2 = ask(("co2",), lambda: intensity_of(scenario, grid, folder))
+    policies = _policies(ask, scenario, grid, folder)
+    if not (network and feeder and homes and groups and co2) or ask.problems:
         raise InputError(ask.problems)
     population = _population(scenario, homes, groups, network)
     assert isinstance(scenario.market, Market)
@@ -91,15 +97,20 @@ def load_case(loaded: LoadedScenario) -> Case:
             pv_kw=homes.pv_kw * scale.pv,
             co2_kg_per_kwh=co2[0],
         ),
-        tariffs=_tariffs(scenario, population, grid),
+        tariffs=tariffs_of(scenario, population, grid),
         network=network,
         feeder=feeder,
         limits=Limits(
             limits.vm_min_pu, limits.vm_max_pu, limits.line_percent, limits.trafo_percent
         ),
         market=scenario.market,
-        seats=_seats(scenario, population, seats),
-        files=(*loaded.source.files, *homes.files, *co2[1]),
+        seats=_seats(scenario, population, policies),
+        files=(
+            *loaded.source.files,
+            *homes.files,
+            *co2[1],
+            *(file for policy in policies.values() for file in policy.files),
+        ),
     )
 
 
@@ -142,7 +153,9 @@ def _feeder(scenario: Scenario, network: Network) -> Feeder:
 
 def _homes(scenario: Scenario, grid: TimeGrid, folder: FilePath) -> Homes:
     assert isinstance(scenario.profiles, ProfileSource)
-    return scenario.profiles.load(grid, scenario.feeder.name, folder)
+    section = scenario.feeder
+    code = section.name if section.source == "simbench" else ""
+    return scenario.profiles.load(grid, code, folder)
 
 
 def _beside(folder: FilePath, name: str) -> FilePath:
@@ -150,15 +163,20 @@ def _beside(folder: FilePath, name: str) -> FilePath:
     return path if path.is_absolute() else folder / path
 
 
-def _check_buses(homes: Homes, network: Network) -> None:
+def _check_homes(homes: Homes, network: Network) -> None:
     known = set(network.buses)
+    reserved = [
+        Problem(f"a home is named '{name}'", why="it would be taken for that account",
+                remedy="rename the home")
+        for name in ACCOUNTS if name in homes.names
+    ]  # fmt: skip
     unknown = [
         Problem(f"home '{home}' is on unknown bus '{bus}'", remedy=did_you_mean(bus, known))
         for home, bus in zip(homes.names, homes.buses, strict=True)
         if bus not in known
     ]
-    if unknown:
-        raise InputError(unknown)
+    if reserved or unknown:
+        raise InputError([*reserved, *unknown])
 
 
 def _unknown_lines(loaded: LoadedScenario, network: Network) -> list[Problem]:
@@ -251,59 +269,29 @@ def _fits(scenario: Scenario, name: str, group: Group, home: str, kind: str) -> 
     return False
 
 
-def _tariffs(scenario: Scenario, population: Population, grid: TimeGrid) -> Tariffs:
-    hours, weekdays = grid.local_hours(), grid.local_weekdays()
-    series = {
-        name: _tariff_series(group.tariff or scenario.tariff, hours, weekdays)
-        for name, group in scenario.groups.items()
+def _policies(ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath) -> dict[str, Policy]:
+    """Return the policies that are ready to act, by the scenario's names."""
+    steps = {
+        name: partial(_bound, policy, grid, folder) for name, policy in scenario.policies.items()
     }
-    return Tariffs(
-        np.stack([series[group][0] for group in population.groups], axis=1),
-        np.stack([series[group][1] for group in population.groups], axis=1),
-    )
+    found = {name: ask(("policies", name), step) for name, step in steps.items()}
+    return {name: policy for name, policy in found.items() if policy is not None}
 
 
-def _tariff_series(
-    tariff: Tariff, hours: np.ndarray, weekdays: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return retail and feed-in prices ``[T]``; the last matching period wins."""
-    pairs = list(tariff.price_pairs())
-    retail, feed_in = np.full(len(hours), pairs[0][0]), np.full(len(hours), pairs[0][1])
-    for period, (own_retail, own_feed_in) in zip(tariff.periods, pairs[1:], strict=True):
-        begin, end = period.hours
-        inside = (hours >= begin) & (hours < end)
-        if begin > end:  # over midnight
-            inside = (hours >= begin) | (hours < end)
-        if period.days != "all":
-            inside &= (weekdays >= 5) == (period.days == "weekend")
-        retail[inside], feed_in[inside] = own_retail, own_feed_in
-    return retail, feed_in
-
-
-def _co2(
-    scenario: Scenario, grid: TimeGrid, folder: FilePath
-) -> tuple[np.ndarray, tuple[tuple[str, str], ...]]:
-    section = scenario.co2
-    if section.csv is not None:
-        from cosim.profiles._series import read_series
-
-        factor = 1e-3 if section.unit == "g/kWh" else 1.0
-        values, file = read_series(
-            _beside(folder, section.csv), section.time_column, section.column, grid
+def _bound(policy: Any, grid: TimeGrid, folder: FilePath) -> Policy:
+    """Return the policy ready to act, with features and actions that exist."""
+    assert isinstance(policy, Policy)
+    bound = policy.bound(folder, grid.interval_s)
+    problems = [
+        Problem(f"{policy.kind()} asks for the unknown {what} '{name}'",
+                remedy=did_you_mean(name, catalogue))
+        for what, names, catalogue in (
+            ("feature", bound.features, FEATURES), ("action", bound.actions, ACTIONS)
         )
-        return values * factor, (file,)
-    if section.hourly_kg_per_kwh is not None:
-        hourly = np.array(section.hourly_kg_per_kwh)
-        return hourly[grid.local_hours().astype(int)], ()
-    return np.full(grid.intervals, section.kg_per_kwh), ()
-
-
-def _bound(scenario: Scenario, folder: FilePath) -> dict[str, Policy]:
-    """Return the policies ready to act, with the files they need."""
-    bound = {}
-    for name, policy in scenario.policies.items():
-        assert isinstance(policy, Policy)
-        bound[name] = policy.bound(folder)
+        for name in names if name not in catalogue
+    ]  # fmt: skip
+    if problems:
+        raise InputError(problems)
     return bound
 
 

@@ -20,7 +20,8 @@ class Conditions:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._active: dict[str, list[np.ndarray]] = {name: [] for name in (*FACTORS, "delay")}
+        self._active: dict[Factor | Literal["delay"], list[np.ndarray]] = {"delay": []}
+        self._active |= {name: [] for name in FACTORS}
         self._combined = {name: np.ones(count) for name in FACTORS}
         self.delay_s = np.zeros(count)
         self.disturbed_messages = False
@@ -37,7 +38,7 @@ class Conditions:
         """Delay orders by ``seconds`` ``[n]``; return what ends it."""
         return self._put("delay", seconds)
 
-    def _put(self, name: str, value: np.ndarray) -> Callable[[], None]:
+    def _put(self, name: Factor | Literal["delay"], value: np.ndarray) -> Callable[[], None]:
         entry = np.array(np.broadcast_to(value, self._count), dtype=float)
         self._active[name].append(entry)
         self._combine(name)
@@ -48,7 +49,7 @@ class Conditions:
 
         return undo
 
-    def _combine(self, name: str) -> None:
+    def _combine(self, name: Factor | Literal["delay"]) -> None:
         if name == "delay":
             self.delay_s = np.sum([np.zeros(self._count), *self._active[name]], axis=0)
         else:

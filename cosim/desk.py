@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from cosim.case import Case, Seat
-from cosim.errors import PluginError
+from cosim.errors import CosimError, PluginError
 from cosim.guard import Decision
-from cosim.observe import ACTIONS, FEATURES, View, encode
+from cosim.observe import ACTIONS, View, encode
 from cosim.policy import PolicyContext
 from cosim.seeds import Draws
 
@@ -38,7 +38,6 @@ class Desk:
         self._memories: list[Any] = []
         self._draws: list[Draws] = []
         for seat in self._seats:
-            _check_schema(seat)
             self._own_quantity[seat.rows] = "quantity_kwh" in seat.policy.actions
             self._own_price[seat.rows] = "price_eur_per_kwh" in seat.policy.actions
             self._memories.append(seat.policy.start(len(seat.rows)))
@@ -64,8 +63,7 @@ class Desk:
                 rows, interval, self._hours, self._draws[index].at(interval)[here]
             )
             observations = encode(view, seat.policy.features, rows)
-            actions, after = seat.policy.act(observations, context, part)
-            _check_answer(seat, actions, len(rows))
+            actions, after = _acted(seat, observations, context, part)
             if memory is not None:
                 memory = memory.copy()
                 memory[here] = after
@@ -77,20 +75,24 @@ class Desk:
         return Answer(answer, own_quantity, self._own_price)
 
 
-def _check_schema(seat: Seat) -> None:
-    unknown = [name for name in seat.policy.features if name not in FEATURES]
-    unknown += [name for name in seat.policy.actions if name not in ACTIONS]
-    if unknown:
+def _acted(
+    seat: Seat, observations: np.ndarray, context: PolicyContext, memory: Any
+) -> tuple[np.ndarray, Any]:
+    """Return a policy's answer; whatever goes wrong inside it names the policy."""
+    try:
+        actions, after = seat.policy.act(observations, context, memory)
+        actions = np.asarray(actions, dtype=np.float64)
+    except CosimError:
+        raise
+    except Exception as error:
         raise PluginError(
-            f"policy '{seat.name}' ({seat.policy.kind()}) asks for unknown features or actions: "
-            f"{', '.join(unknown)}"
-        )
-
-
-def _check_answer(seat: Seat, actions: np.ndarray, rows: int) -> None:
-    expected = (rows, len(seat.policy.actions))
+            f"policy '{seat.name}' ({seat.policy.kind()}) failed in interval {context.interval}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    expected = (len(context.ids), len(seat.policy.actions))
     if actions.shape != expected:
         raise PluginError(
             f"policy '{seat.name}' ({seat.policy.kind()}) returned decisions of shape "
             f"{actions.shape}, expected {expected}"
         )
+    return actions, after

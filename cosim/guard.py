@@ -31,7 +31,7 @@ class Reason(IntFlag):
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What prosumers want: battery power [kW], order [kWh] and its limit price, each ``[..., n]``."""
+    """What prosumers want: battery power [kW], order [kWh] and limit price, each ``[..., n]``."""
 
     battery_kw: np.ndarray
     quantity_kwh: np.ndarray
@@ -77,7 +77,8 @@ def guard(
     """Project a decision onto what is feasible; idempotent, for any leading axes.
 
     ``own_quantity`` and ``own_price`` ``[n]`` are True where the policy chooses them; elsewhere
-    the forecast position is ordered, at retail when short and at feed-in when long. Under ``physical_trades`` an order lies between zero and that position.
+    the forecast position is ordered, at retail when short and at feed-in when long. Under
+    ``physical_trades`` an order lies between zero and that position.
     A row with any non-finite entry is rejected whole: battery idle, no order.
     """
     finite = (

@@ -128,8 +128,7 @@ ACTIONS: dict[str, Quantity] = {
 
 def encode(view: View, names: Sequence[str], rows: np.ndarray | slice) -> np.ndarray:
     """Return the observations ``[..., m, d]`` of the rows, one column per named feature."""
-    shape = view.energy_kwh.shape
-    columns = np.empty((len(names), *shape))
+    columns = np.empty((*view.energy_kwh.shape, len(names)))
     for j, name in enumerate(names):
-        columns[j] = FEATURES[name].read(view)
-    return np.ascontiguousarray(np.moveaxis(columns[..., rows], 0, -1))
+        columns[..., j] = FEATURES[name].read(view)
+    return np.ascontiguousarray(columns[..., rows, :])

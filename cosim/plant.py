@@ -59,6 +59,11 @@ class Plant:
         self._parts: list[tuple[Flows, float, tuple[float, float]]] = []
 
     @property
+    def until_s(self) -> int:
+        """The second in which the running delivery ends."""
+        return self._grid.start_s(self._interval + 1)
+
+    @property
     def dead(self) -> np.ndarray:
         """Prosumers without supply, bool ``[n]``."""
         return self._feeder.dead[self._bus]
@@ -80,7 +85,7 @@ class Plant:
     def deliver(self) -> None:
         """Let power flow from the present second on: project, then solve the load flow."""
         k, profiles, conditions = self._interval, self._profiles, self._conditions
-        rest_h = (self._grid.start_s(k + 1) - self._since_s) / 3600.0
+        rest_h = (self.until_s - self._since_s) / 3600.0
         load = conditions.factor("load")
         self.flow = flows(
             self._population,
@@ -97,7 +102,7 @@ class Plant:
         self._topology = self._feeder.topology
 
     def expected_kwh(self, second: int) -> np.ndarray:
-        """Stored energy at a later second if nothing changes ``[n]``."""
+        """Return the stored energy at a later second if nothing changes ``[n]``."""
         if self.flow is None:
             return self.energy_kwh
         hours = (second - self._since_s) / 3600.0
@@ -119,7 +124,7 @@ class Plant:
 
     def meter(self) -> Metered:
         """Return the energies of the interval that has just ended."""
-        self.hold(self._grid.start_s(self._interval + 1))
+        self.hold(self.until_s)
         return meter(self._parts, self.energy_kwh)
 
     def _at_buses(self, values: np.ndarray) -> np.ndarray:

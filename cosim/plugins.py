@@ -28,6 +28,13 @@ PACKAGES: Mapping[str, str] = {
     "profiles": "cosim.profiles",
     "policy": "agents",
 }
+#: key of a scenario -> the kind of plug-in that stands there
+KIND_OF_FIELD: Mapping[str, str] = {
+    "market": "market",
+    "disturbances": "disturbance",
+    "profiles": "profiles",
+    "policies": "policy",
+}
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 

@@ -41,8 +41,16 @@ class Policy(Plugin):
     actions: ClassVar[tuple[str, ...]] = ("battery_kw",)
     draws: ClassVar[int] = 0
 
-    def bound(self, folder: Path) -> Policy:
-        """Return the policy ready to act; files are found from the scenario's folder."""
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """What the bound policy has read: names and SHA-256, for the record of a run."""
+        return ()
+
+    def bound(self, folder: Path, interval_s: int) -> Policy:
+        """Return the policy ready to act in market intervals of ``interval_s``.
+
+        Files are found from the scenario's ``folder``. Raises InputError when it cannot act.
+        """
         return self
 
     def start(self, count: int) -> Any:

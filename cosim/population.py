@@ -41,7 +41,7 @@ class Population:
         return len(self.names)
 
     def rows_of(self, groups: set[str]) -> np.ndarray:
-        """Indices of the participants whose group is among ``groups``."""
+        """Return the indices of the participants whose group is among ``groups``."""
         return np.array([i for i, g in enumerate(self.groups) if g in groups], dtype=np.intp)
 
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cosim import document, plugins, validation
+from cosim import document, validation
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.glossary import KPIS
+from cosim.known_keys import known_keys
 from cosim.plugins import DisturbanceField, MarketField, PolicyField, ProfilesField
 from cosim.timegrid import TimeGrid
 from cosim.times import HourOfDay, Moment, Name, PricePerKwh, Zone
@@ -142,14 +143,20 @@ class Tariff(Section):
             )
 
 
+#: no power station emits more
+LARGEST_KG_PER_KWH = 3.0
+Intensity = Annotated[float, Field(ge=0.0, le=LARGEST_KG_PER_KWH)]
+
+
 class Co2(Section):
     """Carbon intensity of energy from upstream: one number, 24 hourly ones, or a CSV column."""
 
-    kg_per_kwh: float = Field(0.4, ge=0.0, le=3.0, description="constant intensity")
-    hourly_kg_per_kwh: tuple[Annotated[float, Field(ge=0.0, le=3.0)], ...] | None = Field(
+    kg_per_kwh: Intensity = Field(0.4, description="constant intensity")
+    hourly_kg_per_kwh: tuple[Intensity, ...] | None = Field(
         None, min_length=24, max_length=24, description="by civil hour of day"
     )
-    csv: str | None = Field(None, description="file with a time series")
+    csv: Path | None = Field(None, description="file with a time series")
+    time_zone: Zone = Field("UTC", description="zone of times without offset")
     time_column: str = Field("time", description="column of the time in the file")
     column: str = Field("co2_kg_per_kwh", description="column of the intensity in the file")
     unit: Literal["kg/kWh", "g/kWh"] = Field("kg/kWh", description="unit in the file")
@@ -366,7 +373,7 @@ def _loaded(source: document.Document, folder: Path) -> LoadedScenario:
     """Check a document; errors point at its lines."""
 
     def known(path: document.Path) -> list[str]:
-        return _known_keys(source.tree, path)
+        return known_keys(Scenario, source.tree, path)
 
     try:
         return LoadedScenario(Scenario.model_validate(source.tree), source, folder)
@@ -415,62 +422,3 @@ def _unknown_names_of_tree(tree: Mapping[str, Any]) -> list[validation.Located]:
         if isinstance(group, dict) and isinstance(group.get("policy"), str)
     }
     return _unknown_names(policies, users, ())
-
-
-def _known_keys(tree: Mapping[str, Any], path: Sequence[str | int]) -> list[str]:
-    """Return the keys allowed at a path of the scenario, following plug-in kinds."""
-    model: Any = Scenario
-    node: Any = tree
-    for step in path:
-        node = node[step] if _indexes(node, step) else None
-        model = _descend(model, step, node)
-        if model is None:
-            return []
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return []
-    keys = list(model.model_fields)
-    return [*keys, "kind"] if issubclass(model, plugins.Plugin) else keys
-
-
-def _indexes(node: Any, step: str | int) -> bool:
-    if isinstance(node, Mapping):
-        return step in node
-    return isinstance(node, list | tuple) and isinstance(step, int) and step < len(node)
-
-
-_PLUGIN_FIELDS = {"market": "market", "disturbances": "disturbance", "policies": "policy"}
-_PLUGIN_FIELDS["profiles"] = "profiles"
-
-
-def _descend(model: Any, step: str | int, node: Any) -> Any:
-    """Return the type under a key or index of a model or container annotation."""
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return _field(model, step, node)
-    if isinstance(model, _PluginPlace):
-        return model.at(node)
-    arguments = [item for item in get_args(model) if item is not type(None)]
-    if get_origin(model) in {dict, tuple}:
-        return arguments[-1] if get_origin(model) is dict else arguments[0]
-    models = [item for item in arguments if isinstance(item, type) and issubclass(item, BaseModel)]
-    return _descend(models[0], step, node) if models else None
-
-
-def _field(model: type[BaseModel], step: str | int, node: Any) -> Any:
-    if step not in model.model_fields:
-        return None
-    if model is Scenario and step in _PLUGIN_FIELDS:
-        return _PluginPlace(_PLUGIN_FIELDS[str(step)]).at(node)
-    return model.model_fields[str(step)].annotation
-
-
-@dataclass(frozen=True)
-class _PluginPlace:
-    """A place in the scenario where plug-ins of one kind stand, directly or in a container."""
-
-    kind: str
-
-    def at(self, node: Any) -> Any:
-        name = node.get("kind") if isinstance(node, Mapping) else None
-        if not isinstance(name, str):
-            return self
-        return plugins.load(self.kind, name) if name in plugins.names(self.kind) else self

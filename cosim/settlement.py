@@ -101,7 +101,9 @@ class Books:
         """Check one interval ``[n]``; raise RunError where a book does not close."""
         sold = np.maximum(bills.imbalance_kwh, 0.0) @ prices.retail_eur_per_kwh
         bought = np.minimum(bills.imbalance_kwh, 0.0) @ prices.feed_in_eur_per_kwh
-        unwound = -(clearing.payment_eur @ metered.dead_share)
+        traded = clearing.fills_kwh != 0.0
+        price = clearing.payment_eur / np.where(traded, clearing.fills_kwh, 1.0)
+        unwound = bills.closeout_kwh @ np.where(traded, price, 0.0)
         supplier = sold + bought + unwound
         operator = clearing.payment_eur.sum()
         paid = bills.bill_eur

@@ -87,6 +87,7 @@ class Simulation:
     def __init__(self, case: Case, recorder: Recorder) -> None:
         self.case, self.recorder, self.books = case, recorder, Books()
         disturbances, n = case.scenario.disturbances, len(case.population)
+        case.feeder.reset()  # whatever a run before has opened
         self.env = simpy.Environment(initial_time=case.grid.open_s(0) - 1)
         self.conditions = Conditions(n)
         self.plant = Plant(
@@ -242,7 +243,7 @@ class Simulation:
         if self.plant.flow is None or now >= self.case.grid.end_s:
             return
         self.plant.hold(now)
-        if not self._resolving:
+        if not self._resolving and now < self.plant.until_s:  # else the next delivery solves
             self._resolving = True
             self.due(now, RESOLVE).callbacks.append(self._resolve)
 

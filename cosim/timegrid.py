@@ -58,7 +58,7 @@ class TimeGrid:
         return self.start.astimezone(UTC) + timedelta(seconds=second)
 
     def second_of(self, when: datetime) -> int:
-        """Simulation second of a tz-aware instant."""
+        """Return the simulation second of a tz-aware instant."""
         return round((when - self.start).total_seconds())
 
     def local_hours(self) -> np.ndarray:

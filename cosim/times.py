@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from cosim.errors import did_you_mean
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\Z")
@@ -30,7 +32,9 @@ def _checked_zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"unknown time zone '{value}'; e.g. 'Europe/Berlin' or 'UTC'") from None
+        remedy = did_you_mean(value, available_timezones())
+        hint = remedy if remedy.startswith("did") else "e.g. 'Europe/Berlin' or 'UTC'"
+        raise ValueError(f"unknown time zone '{value}'; {hint}") from None
     return value
 
 

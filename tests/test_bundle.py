@@ -22,8 +22,10 @@ import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from agents.onnx import TRAINED, Onnx
-from cosim import bundle as bundles
-from cosim.bundle import CARD, MODEL, Bundle, Card, load_bundle, semantics_sha256
+from cosim.bundle import load as loading
+from cosim.bundle.card import CARD, CARD_CAP, MODEL, MODEL_CAP, Card, semantics_sha256
+from cosim.bundle.graph import checked_graph
+from cosim.bundle.load import Bundle, load_bundle
 from cosim.case import load_case
 from cosim.errors import InputError, PluginError
 from cosim.policy import PolicyContext
@@ -101,7 +103,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def observations(bundle: Bundle, count: int) -> np.ndarray:
-    low, high = bundles._range(bundle.card.features)
+    low, high = loading._range(bundle.card.features)
     return np.random.default_rng(7).uniform(low, high, (count, len(low)))
 
 
@@ -195,21 +197,24 @@ def test_a_bundle_beside_the_scenario_comes_first(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["shared_pp", "../bundle/x", "\0", "a" * 900, "/etc/passwd"])
 def test_an_unknown_bundle_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no bundle"):
-        Onnx(bundle=name).bound(tmp_path)
+        Onnx(bundle=name).bound(tmp_path, 900)
 
 
 def test_bound_takes_features_from_the_card_and_leaves_the_option_alone(shipped: Bundle) -> None:
     policy = Onnx(bundle="shared_ppo")
-    bound = policy.bound(Path())
+    bound = policy.bound(Path(), 900)
     assert policy.features == () and bound.features == shipped.features
     assert bound.actions == ("battery_kw",) and bound.model_dump() == {"bundle": "shared_ppo"}
 
 
 def test_it_acts_on_its_own_clock_only(shipped: Bundle) -> None:
-    seen = observations(shipped, 4)
-    context = PolicyContext(np.arange(4), 0, 0.5, np.zeros((4, 0)))
     with pytest.raises(InputError, match=r"intervals of 900 s.*1800[\s\S]*train it again"):
-        Onnx(bundle="shared_ppo").bound(Path()).act(seen, context, None)
+        Onnx(bundle="shared_ppo").bound(Path(), 1800)
+
+
+def test_it_acts_only_when_bound(shipped: Bundle) -> None:
+    seen = observations(shipped, 4)
+    context = PolicyContext(np.arange(4), 0, 0.25, np.zeros((4, 0)))
     with pytest.raises(PluginError, match="bound"):
         Onnx(bundle="shared_ppo").act(seen, context, None)
 
@@ -359,7 +364,7 @@ CARD_BYTES: dict[str, bytes] = {
     "nan": b'{"schema_version": NaN}',
     "yaml": b"!!python/object/apply:os.system ['touch canary']",
     "pickle": b"cos\nsystem\n(S'touch canary'\ntR.",
-    "above the cap": b" " * (bundles.CARD_CAP + 1),
+    "above the cap": b" " * (CARD_CAP + 1),
 }
 
 
@@ -731,7 +736,7 @@ def test_a_changed_model_is_refused_before_it_is_parsed(
     def parse(*arguments: object) -> None:
         raise AssertionError("parsed before its hash was checked")
 
-    monkeypatch.setattr(bundles, "_checked_graph", parse)
+    monkeypatch.setattr(loading, "checked_graph", parse)
     data = bytearray((folder / MODEL).read_bytes())
     data[-1] ^= 1
     (folder / MODEL).write_bytes(data)
@@ -764,11 +769,11 @@ def test_unknown_fields_do_not_reach_the_runtime(folder: Path, shipped: Bundle) 
     data = (folder / MODEL).read_bytes() + b"\xfa\xff\x3f\x04evil"
     write_model(folder, data)
     card = Card.model_validate_json((folder / CARD).read_bytes())
-    assert b"evil" not in bundles._checked_graph(data, card, folder / MODEL)
+    assert b"evil" not in checked_graph(data, card)[0]
     seen = observations(shipped, 5)
     assert np.array_equal(load_bundle(folder).act(seen), shipped.act(seen))
 
 
 def test_hundreds_of_thousands_of_messages_are_refused_in_bounded_memory(folder: Path) -> None:
-    write_model(folder, b"\x72\x00" * ((bundles.MODEL_CAP >> 1) - 1))
+    write_model(folder, b"\x72\x00" * ((MODEL_CAP >> 1) - 1))
     assert "train it again" in refusal(folder)

@@ -11,7 +11,8 @@ import pytest
 
 from agents.onnx import TRAINED
 from agents.self_consumption import SelfConsumption
-from cosim.bundle import Bundle, Evaluation, Figure, Training, load_bundle
+from cosim.bundle.card import Evaluation, Figure, Training
+from cosim.bundle.load import Bundle, load_bundle
 from cosim.case import Case, load_case
 from cosim.errors import InputError, PluginError
 from cosim.scenario import load_scenario

@@ -20,7 +20,7 @@ import numpy as np
 
 from agents.onnx import Onnx
 from cosim import plugins
-from cosim.bundle import CARD, Evaluation, Figure, Training
+from cosim.bundle.card import CARD, Evaluation, Figure, Training
 from cosim.case import Case, load_case
 from cosim.errors import CosimError
 from cosim.policy import Policy
@@ -236,7 +236,7 @@ def run(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trial = description(case, options, wall_s, _unjudged())
         write_bundle(Path(folder), model, scale, golden(seen), trial)
-        learnt = Onnx(bundle=folder).bound(Path())
+        learnt = Onnx(bundle=folder).bound(Path(), case.grid.interval_s)
         record = evaluation(case, learnt, name)
     write_bundle(options.out, model, scale, golden(seen),
                  description(case, options, wall_s, record))  # fmt: skip

@@ -93,10 +93,12 @@ def _pair(value: Any) -> Any:
     return (value, value) if isinstance(value, int | float) else value
 
 
+_Factor = Annotated[float, Field(ge=0.0, le=20.0)]
+
 #: one number, or [low, high] drawn per prosumer
 Spread = Annotated[
-    tuple[Annotated[float, Field(ge=0.0, le=20.0)], Annotated[float, Field(ge=0.0, le=20.0)]],
-    BeforeValidator(_pair),
+    tuple[_Factor, _Factor],
+    BeforeValidator(_pair, json_schema_input_type=_Factor | tuple[_Factor, _Factor]),
 ]
 
 

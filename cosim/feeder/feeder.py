@@ -123,6 +123,10 @@ class Feeder:
         """Switch the upstream supply."""
         self.restore(replace(self._topology, supply=bool(on)))
 
+    def reset(self) -> None:
+        """Go back to the network's own topology, as at the start."""
+        self.restore(base_topology(self.network))
+
     def restore(self, topology: Topology) -> None:
         """Go to a topology, for instance one read from ``topology`` earlier."""
         self._topology = topology

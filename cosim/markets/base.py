@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -59,7 +60,12 @@ class Clearing:
 
 
 class Market(Plugin):
-    """Abstract mechanism; one file in this folder per mechanism."""
+    """Abstract mechanism; one file in this folder per mechanism.
+
+    ``limit_prices`` is False where the mechanism does not read limit prices.
+    """
+
+    limit_prices: ClassVar[bool] = True
 
     @abstractmethod
     def clear(self, orders: Orders, context: MarketContext) -> Clearing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from cosim.markets.base import Clearing, Market, MarketContext, Orders
@@ -9,6 +11,8 @@ from cosim.markets.base import Clearing, Market, MarketContext, Orders
 
 class NoMarket(Market):
     """Nothing trades."""
+
+    limit_prices: ClassVar[bool] = False
 
     def clear(self, orders: Orders, context: MarketContext) -> Clearing:
         """Return a clearing without fills."""

@@ -10,7 +10,7 @@ traded.
 from __future__ import annotations
 
 import numpy as np
-from numba import guvectorize
+from numba import guvectorize, njit
 from pydantic import Field
 
 from cosim.markets.base import Clearing, Market, MarketContext, Orders, clip_to_tariff
@@ -20,7 +20,7 @@ _DUST = 1e-12
 
 
 class UniformPrice(Market):
-    """The k-double auction; ``k`` moves the price from the sellers' (0) to the buyers' limit (1)."""
+    """The k-double auction; ``k`` moves the price from the sellers' (0) to the buyers' limit."""
 
     k: float = Field(default=0.5, ge=0.0, le=1.0, description="share of the price range [-]")
 
@@ -28,8 +28,7 @@ class UniformPrice(Market):
         """Clear the book; ties at the margin are rationed pro rata, never drawn."""
         quantity = orders.quantity_kwh
         limit = clip_to_tariff(orders, context)
-        owner = np.broadcast_to(orders.prosumer, quantity.shape)
-        ranks = np.lexsort((quantity, owner, limit), axis=-1)
+        ranks = _ascending(limit, orders.prosumer, quantity)
         fills = np.empty(quantity.shape)
         price, volume = np.empty(quantity.shape[:-1]), np.empty(quantity.shape[:-1])
         if quantity.shape[-1] == 0:
@@ -40,6 +39,29 @@ class UniformPrice(Market):
         return Clearing(fills, payment, volume, price, price.copy())
 
 
+def _ascending(limit: np.ndarray, owner: np.ndarray, quantity: np.ndarray) -> np.ndarray:
+    """Return the order by (limit, owner, quantity), so that sums do not depend on rows' order."""
+    if (owner[1:] > owner[:-1]).all():  # rows stand by owner, as the simulation sends them
+        return np.argsort(limit, axis=-1, kind="stable")
+    return np.lexsort((quantity, np.broadcast_to(owner, quantity.shape), limit), axis=-1)
+
+
+@njit(cache=True)
+def _next_level(quantity, limit, ranks, place, step, side, dust):  # type: ignore[no-untyped-def]
+    """Return where the next price level of a side ends, its price and its energy (0: no more)."""
+    level, size = 0.0, 0.0
+    while 0 <= place < len(ranks):
+        i = ranks[place]
+        if side * quantity[i] > 0.0:
+            if limit[i] != level:
+                if size > dust:
+                    break
+                level, size = limit[i], 0.0
+            size += side * quantity[i]
+        place += step
+    return place, level, size if size > dust else 0.0
+
+
 @guvectorize(
     ["(float64[:], float64[:], int64[:], float64, float64[:], float64[:], float64[:])"],
     "(m),(m),(m),()->(m),(),()",
@@ -47,73 +69,42 @@ class UniformPrice(Market):
 )
 def _clear(quantity, limit, ranks, k, fills, price, volume):  # type: ignore[no-untyped-def]
     """Match one book. ``ranks`` sorts rows by (limit, owner, quantity) ascending."""
-    count = quantity.size
-    requested = 0.0
-    offered = 0.0
-    for j in range(count):
-        i = ranks[j]
+    sides = np.zeros(2)
+    for i in ranks:
         fills[i] = 0.0
-        if quantity[i] > 0.0:
-            requested += quantity[i]
-        else:
-            offered -= quantity[i]
-    price[0] = np.nan
-    volume[0] = 0.0
-    dust = _DUST * max(requested, offered)
+        sides[int(quantity[i] > 0.0)] += abs(quantity[i])
+    dust = _DUST * max(sides[0], sides[1])
+    price[0], volume[0] = np.nan, 0.0
 
     # Walk both curves by price level: bids from the top, asks from the bottom.
-    top, bottom = count - 1, 0
-    bid_left, ask_left = 0.0, 0.0  # unmatched energy at the current level
-    bid_level, ask_level = 0.0, 0.0
-    bid_size, ask_size = 0.0, 0.0  # whole energy at the current level
-    last_bid, last_ask = np.nan, np.nan  # prices of the last matched unit
-    last_bid_size, last_ask_size, last_bid_left, last_ask_left = 0.0, 0.0, 0.0, 0.0
-    while True:
-        while bid_left <= dust and top >= 0:
-            i = ranks[top]
-            if quantity[i] <= 0.0:
-                top -= 1
-                continue
-            bid_level, bid_size = limit[i], 0.0
-            while top >= 0 and (quantity[ranks[top]] <= 0.0 or limit[ranks[top]] == bid_level):
-                if quantity[ranks[top]] > 0.0:
-                    bid_size += quantity[ranks[top]]
-                top -= 1
-            bid_left = bid_size
-        while ask_left <= dust and bottom < count:
-            i = ranks[bottom]
-            if quantity[i] >= 0.0:
-                bottom += 1
-                continue
-            ask_level, ask_size = limit[i], 0.0
-            while bottom < count and (
-                quantity[ranks[bottom]] >= 0.0 or limit[ranks[bottom]] == ask_level
-            ):
-                if quantity[ranks[bottom]] < 0.0:
-                    ask_size -= quantity[ranks[bottom]]
-                bottom += 1
-            ask_left = ask_size
-        if bid_left <= dust or ask_left <= dust or bid_level < ask_level:
-            break
+    top, bid, bid_size = _next_level(quantity, limit, ranks, len(ranks) - 1, -1, 1.0, dust)
+    bottom, ask, ask_size = _next_level(quantity, limit, ranks, 0, 1, -1.0, dust)
+    bid_left, ask_left = bid_size, ask_size
+    last_bid, last_ask, bid_share, ask_share = 0.0, 0.0, 1.0, 1.0
+    while bid_left > dust and ask_left > dust and bid >= ask:
         step = min(bid_left, ask_left)
         volume[0] += step
         bid_left -= step
         ask_left -= step
-        last_bid, last_bid_size, last_bid_left = bid_level, bid_size, bid_left
-        last_ask, last_ask_size, last_ask_left = ask_level, ask_size, ask_left
+        last_bid, last_ask, bid_share, ask_share = bid, ask, 1.0, 1.0
+        if bid_left > dust:
+            bid_share = 1.0 - bid_left / bid_size
+        else:
+            top, bid, bid_size = _next_level(quantity, limit, ranks, top, -1, 1.0, dust)
+            bid_left = bid_size
+        if ask_left > dust:
+            ask_share = 1.0 - ask_left / ask_size
+        else:
+            bottom, ask, ask_size = _next_level(quantity, limit, ranks, bottom, 1, -1.0, dust)
+            ask_left = ask_size
     if volume[0] <= 0.0:
         return
 
-    # The unit after the margin: what is left of the current level, or the next level.
-    low, high = last_ask, last_bid
-    if bid_left > dust:
-        low = max(low, bid_level)
-    if ask_left > dust:
-        high = min(high, ask_level)
+    # The next unit is what is left of the marginal level, or the next level, if there is one.
+    low = max(last_ask, bid) if bid_left > dust else last_ask
+    high = min(last_bid, ask) if ask_left > dust else last_bid
     price[0] = (1.0 - k) * low + k * high
-    bid_share = 1.0 if last_bid_left <= dust else 1.0 - last_bid_left / last_bid_size
-    ask_share = 1.0 if last_ask_left <= dust else 1.0 - last_ask_left / last_ask_size
-    for i in range(count):
+    for i in ranks:
         if quantity[i] > 0.0 and limit[i] >= last_bid:
             fills[i] = quantity[i] * (bid_share if limit[i] == last_bid else 1.0)
         elif quantity[i] < 0.0 and limit[i] <= last_ask:

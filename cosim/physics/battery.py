@@ -8,16 +8,23 @@ half a step twice equals one step.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from cosim.population import Population
 
 
-def _effective_hours(population: Population, hours: float) -> np.ndarray:
-    """Hours of inflow that survive self-discharge: ``(1 - exp(-rate*h)) / rate``, ``[n]``."""
+@lru_cache(maxsize=64)  # a run knows few lengths: the interval, and its parts around an event
+def _factors(population: Population, hours: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return one-way efficiency, share kept and hours of inflow that survive, each ``[n]``.
+
+    The last is ``(1 - exp(-rate*h)) / rate``, which tends to ``h`` without self-discharge.
+    """
     rate = population.self_discharge_per_h
     safe = np.where(rate > 0.0, rate, 1.0)
-    return np.where(rate > 0.0, -np.expm1(-rate * hours) / safe, hours)
+    surviving = np.where(rate > 0.0, -np.expm1(-rate * hours) / safe, hours)
+    return np.sqrt(population.efficiency), np.exp(-rate * hours), surviving
 
 
 def feasible_range_kw(
@@ -28,9 +35,8 @@ def feasible_range_kw(
     ``energy_kwh`` ``[..., n]`` is the energy now, ``hours`` (> 0) how long the power is held.
     Guard, plant and counters all call this one function.
     """
-    root = np.sqrt(population.efficiency)
-    held = _effective_hours(population, hours)
-    kept = energy_kwh * np.exp(-population.self_discharge_per_h * hours)
+    root, decay, held = _factors(population, hours)
+    kept = energy_kwh * decay
     room = np.maximum(population.max_kwh - kept, 0.0)
     stock = np.maximum(kept - population.min_kwh, 0.0)
     high = np.minimum(population.rating_kw, room / (root * held))
@@ -45,8 +51,9 @@ def stored_kwh(
 
     A feasible power ends inside the bounds up to rounding, which is clipped to the bound.
     """
-    root = np.sqrt(population.efficiency)
+    root, decay, held = _factors(population, hours)
     inflow = np.where(battery_kw > 0.0, battery_kw * root, battery_kw / root)
-    kept = energy_kwh * np.exp(-population.self_discharge_per_h * hours)
-    after = kept + inflow * _effective_hours(population, hours)
-    return np.clip(after, np.minimum(kept, population.min_kwh), population.max_kwh)
+    kept = energy_kwh * decay
+    after = kept + inflow * held
+    floor = np.minimum(kept, population.min_kwh)
+    return np.minimum(np.maximum(after, floor), population.max_kwh)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cosim.errors import InputError, Problem, did_you_mean
-from cosim.profiles._table import HEADER_LINE, Table, missing
+from cosim.timeseries.table import HEADER_LINE, Table, missing
 
 HOURS = 2.0  # of full charge: the rating of a battery whose rating is not given
 EFFICIENCY = 0.95  # round trip, of a battery whose efficiency is not given

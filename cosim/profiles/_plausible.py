@@ -15,9 +15,9 @@ import numpy as np
 
 from cosim.errors import Problem
 from cosim.profiles._homes_table import Home
-from cosim.profiles._rows import Rows
 from cosim.profiles._series import Found, Series
-from cosim.profiles._table import Table, flagged
+from cosim.timeseries.rows import Rows
+from cosim.timeseries.table import Table, flagged
 
 MEAN_LOAD_KW = (0.005, 200.0)
 PEAK_LOAD_KW = (0.05, 1000.0)

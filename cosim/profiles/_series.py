@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from cosim.profiles._homes_table import Home
-from cosim.profiles._table import Table
+from cosim.timeseries.table import Table
 
 _POWER = {"kW": 1.0, "W": 1e-3, "MW": 1e3, "kvar": 1.0, "var": 1e-3, "Mvar": 1e3}
 _ENERGY = {"kWh": 1.0, "Wh": 1e-3, "kvarh": 1.0, "varh": 1e-3}

@@ -41,9 +41,10 @@ class ProfileSource(Plugin):
     """Abstract source; one file in this folder per source."""
 
     @abstractmethod
-    def load(self, grid: TimeGrid, feeder_name: str, folder: Path) -> Homes:
+    def load(self, grid: TimeGrid, simbench_code: str, folder: Path) -> Homes:
         """Return the homes over the run's intervals.
 
-        ``feeder_name`` is the scenario's network name, ``folder`` the one relative file names
-        start from. Raises InputError naming file, column and row for anything implausible.
+        ``simbench_code`` is that of the scenario's network, empty if it comes from elsewhere;
+        relative file names start from ``folder``. Raises InputError naming file, column and row
+        for anything implausible.
         """

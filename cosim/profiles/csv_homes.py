@@ -12,48 +12,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from cosim.errors import InputError, Problem, did_you_mean
-from cosim.profiles._clock import read_clock
 from cosim.profiles._homes_table import Home, read_homes
 from cosim.profiles._plausible import implausible, nights
-from cosim.profiles._rows import Rows, misfits, on_grid, touched
 from cosim.profiles._series import Columns, Found, Series, Units, find_columns
-from cosim.profiles._table import Table, collect, missing, open_table, read
 from cosim.profiles.base import Homes, ProfileSource
 from cosim.timegrid import TimeGrid
+from cosim.times import Zone
+from cosim.timeseries.clock import read_clock
+from cosim.timeseries.rows import Rows, misfits, on_grid, touched
+from cosim.timeseries.table import Table, collect, missing, open_table, read
 
 
 class CsvHomes(ProfileSource):
     """Homes, batteries, load and PV from the user's CSV files."""
 
-    homes: Path
-    profiles: Path
-    time_column: str = "time"
-    time_zone: str = "UTC"  # of times without offset
-    label: Literal["start", "end"] = "start"  # what a time marks of its row
-    units: Units = Units()
-    load_columns: str = "load_{name}"
-    pv_columns: str = "pv_{name}"  # needed where pv_kwp > 0
-    q_columns: str = "q_{name}"  # where absent, the power factor holds
-    columns: dict[str, Columns] = {}  # noqa: RUF012 - pydantic copies it
-    power_factor: float = Field(default=1.0, gt=0.0, le=1.0)  # inductive
-    night_pv: Literal["refuse", "allow"] = "refuse"
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (OSError, ValueError, KeyError):
-            remedy = did_you_mean(name, available_timezones())
-            hint = remedy if remedy.startswith("did") else "like Europe/Berlin"
-            raise ValueError(f"unknown time zone '{name}'; {hint}") from None
-        return name
+    homes: Path = Field(description="table of the homes, one row each")
+    profiles: Path = Field(description="time series, one row for each time")
+    time_column: str = Field("time", description="column of the time")
+    time_zone: Zone = Field("UTC", description="zone of times without offset")
+    label: Literal["start", "end"] = Field("start", description="what a time marks of its row")
+    units: Units = Field(Units(), description="units of load, PV and reactive load")
+    load_columns: str = Field("load_{name}", description="pattern of the load columns")
+    pv_columns: str = Field("pv_{name}", description="pattern, needed where pv_kwp > 0")
+    q_columns: str = Field("q_{name}", description="pattern; where absent, power_factor holds")
+    columns: dict[str, Columns] = Field({}, description="columns of single homes, by home name")
+    power_factor: float = Field(default=1.0, gt=0.0, le=1.0, description="of the load, inductive")
+    night_pv: Literal["refuse", "allow"] = Field("refuse", description="PV output in the dark")
 
     @field_validator("load_columns", "pv_columns", "q_columns")
     @classmethod
@@ -62,7 +52,7 @@ class CsvHomes(ProfileSource):
             raise ValueError(f"'{pattern}' must contain {{name}}")
         return pattern
 
-    def load(self, grid: TimeGrid, feeder_name: str, folder: Path) -> Homes:
+    def load(self, grid: TimeGrid, simbench_code: str, folder: Path) -> Homes:
         """Return the homes over the run's intervals.
 
         Every value of the files is checked, also those outside the run. Raises InputError with

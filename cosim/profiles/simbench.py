@@ -12,13 +12,14 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
-from cosim.errors import InputError
-from cosim.profiles._rows import Rows, misfits, on_grid, touched
+from cosim.errors import InputError, Problem
 from cosim.profiles._simbench_cache import year_rows
 from cosim.profiles._simbench_extract import ROWS, STEP_S
 from cosim.profiles.base import Homes, ProfileSource
 from cosim.timegrid import TimeGrid
+from cosim.timeseries.rows import Rows, misfits, on_grid, touched
 
 _ZONE = timezone(timedelta(hours=1))
 YEAR = Rows(int(datetime(2016, 1, 1, tzinfo=_ZONE).timestamp()), STEP_S, ROWS, _ZONE)
@@ -31,12 +32,15 @@ class Simbench(ProfileSource):
     ``battery: false`` the PV alone.
     """
 
-    code: str | None = None  # default: the scenario's network
-    battery: bool = True
+    code: str | None = Field(None, description="simbench code; default: the scenario's network")
+    battery: bool = Field(True, description="keep the batteries of the storages")
 
-    def load(self, grid: TimeGrid, feeder_name: str, folder: Path) -> Homes:
+    def load(self, grid: TimeGrid, simbench_code: str, folder: Path) -> Homes:
         """Return the homes over the run's intervals; raise InputError outside the year 2016."""
-        code = self.code or feeder_name
+        code = self.code or simbench_code
+        if not code:
+            what = "simbench profiles need a 'code', because the network is not simbench's"
+            raise InputError(Problem(what, remedy="name one, like code: 1-LV-rural3--2-sw"))
         problems = misfits(YEAR, grid, f"simbench {code}")
         if problems:
             raise InputError(problems)

@@ -125,10 +125,11 @@ class RunRecorder(DayRecorder):
     of the next days or at the end, as OutputError.
     """
 
-    def __init__(self, case: Case, folder: Path) -> None:
+    def __init__(self, case: Case, folder: Path, *, latest: bool = True) -> None:
         super().__init__(case)
         names = case.scenario.record
         self.folder = folder
+        self._latest = latest
         self._tables = TABLES if names is None else check_tables(names)
         lock(folder)
         self._manifest = manifest.opening(self.scope, self._tables, _now())
@@ -186,7 +187,8 @@ class RunRecorder(DayRecorder):
             "timings_s": {**timings, "record": self._busy_s},
         }
         self._write_manifest()
-        point_latest(self.folder)
+        if self._latest:
+            point_latest(self.folder)
         name = scope.case.scenario.name
         return RunSummary(name, kpis, facts, self._manifest["digest"], self.folder)
 

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from cosim.bundle import (
+from cosim.bundle.card import (
     CARD,
     MODEL,
-    Bundle,
     Card,
     Column,
     Evaluation,
@@ -25,9 +24,9 @@ from cosim.bundle import (
     ModelFile,
     Timing,
     Training,
-    load_bundle,
     semantics_sha256,
 )
+from cosim.bundle.load import Bundle, load_bundle
 from cosim.errors import PluginError
 from cosim.observe import ACTIONS, FEATURES
 

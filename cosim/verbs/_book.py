@@ -84,7 +84,7 @@ def read_orders(path: str, market: Market | None, problems: list[Problem]) -> li
     except InputError as error:
         problems.extend(error.problems)
         return []
-    priced = market is None or needs_prices(market)
+    priced = market is None or market.limit_prices
     found = _header_problems(header, file, priced)
     if found:
         problems.extend(found)
@@ -97,14 +97,6 @@ def read_orders(path: str, market: Market | None, problems: list[Problem]) -> li
         found = [*found[:MAX_PROBLEMS], Problem(f"{len(found) - MAX_PROBLEMS} more problems", file)]
     problems.extend(found)
     return rows
-
-
-def needs_prices(market: Market) -> bool:
-    """Return whether the mechanism reads limit prices; ``limit_prices = False`` says it does not.
-
-    Without a price, a row trades at any price within the tariff.
-    """
-    return bool(getattr(type(market), "limit_prices", True))
 
 
 def _text(path: str, file: str) -> str:

@@ -115,7 +115,7 @@ def _simulated(
     case: Case, name: str, folder: Path, say: Say, asked: Interruption
 ) -> RunSummary | None:
     """Run one case into its folder; return None when it was interrupted."""
-    recorder = RunRecorder(case, folder)
+    recorder = RunRecorder(case, folder, latest=folder.parent.name != VARIANTS)
     tick = Ticker(case.grid)
     began = time.monotonic()
     try:
@@ -131,8 +131,6 @@ def _simulated(
         recorder.abort(f"{type(error).__name__}: {error}"[:300])
         print(f"{name}: what was complete before is kept in {folder}", file=sys.stderr)
         raise
-    if folder.parent.name == VARIANTS:  # 'latest' is for runs, not for the parts of one
-        (folder.parent / "latest").unlink(missing_ok=True)
     say("simulated", _screen.simulated_line(case, name, seconds))
     return outcome
 

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from cosim.errors import InputError, Problem
-from cosim.profiles._rows import Rows
-from cosim.profiles._table import FIRST_LINE, Table, flagged
+from cosim.timeseries.rows import Rows
+from cosim.timeseries.table import FIRST_LINE, Table, flagged
 
 Label = Literal["start", "end"]
 

@@ -1,0 +1,62 @@
+"""Which keys a scenario may hold at a place, followed through its models and plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+from cosim import plugins
+
+
+def known_keys(
+    root: type[BaseModel], tree: Mapping[str, Any], path: Sequence[str | int]
+) -> list[str]:
+    """Return the keys allowed at a path of a scenario of type ``root``."""
+    model: Any = root
+    node: Any = tree
+    for step in path:
+        node = node[step] if _indexes(node, step) else None
+        kind = plugins.KIND_OF_FIELD.get(str(step)) if model is root else None
+        model = _PluginPlace(kind).at(node) if kind else _descend(model, step, node)
+        if model is None:
+            return []
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    keys = list(model.model_fields)
+    return [*keys, "kind"] if issubclass(model, plugins.Plugin) else keys
+
+
+def _indexes(node: Any, step: str | int) -> bool:
+    if isinstance(node, Mapping):
+        return step in node
+    return isinstance(node, list | tuple) and isinstance(step, int) and step < len(node)
+
+
+def _descend(model: Any, step: str | int, node: Any) -> Any:
+    """Return the type under a key or index of a model or container annotation."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        field = model.model_fields.get(str(step))
+        return field and field.annotation
+    if isinstance(model, _PluginPlace):
+        return model.at(node)
+    arguments = [item for item in get_args(model) if item is not type(None)]
+    if get_origin(model) in {dict, tuple}:
+        return arguments[-1] if get_origin(model) is dict else arguments[0]
+    models = [item for item in arguments if isinstance(item, type) and issubclass(item, BaseModel)]
+    return _descend(models[0], step, node) if models else None
+
+
+@dataclass(frozen=True)
+class _PluginPlace:
+    """A place in the scenario where plug-ins of one kind stand, directly or in a container."""
+
+    kind: str
+
+    def at(self, node: Any) -> Any:
+        name = node.get("kind") if isinstance(node, Mapping) else None
+        if not isinstance(name, str):
+            return self
+        return plugins.load(self.kind, name) if name in plugins.names(self.kind) else self
