@@ -17,8 +17,7 @@ from cosim.feeder.limits import Limits
 from cosim.feeder.network import Network
 from cosim.feeder.sources import load_network
 from cosim.markets.base import Market
-from cosim.observe import ACTIONS, FEATURES
-from cosim.policy import Policy
+from cosim.policy import Policy, check_names
 from cosim.population import Population, Profiles, Tariffs
 from cosim.profiles.base import Homes, ProfileSource
 from cosim.scenario import Group, LoadedScenario, Scenario
@@ -279,19 +278,9 @@ def _policies(ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath) -
 
 
 def _bound(policy: Any, grid: TimeGrid, folder: FilePath) -> Policy:
-    """Return the policy ready to act, with features and actions that exist."""
     assert isinstance(policy, Policy)
     bound = policy.bound(folder, grid.interval_s)
-    problems = [
-        Problem(f"{policy.kind()} asks for the unknown {what} '{name}'",
-                remedy=did_you_mean(name, catalogue))
-        for what, names, catalogue in (
-            ("feature", bound.features, FEATURES), ("action", bound.actions, ACTIONS)
-        )
-        for name in names if name not in catalogue
-    ]  # fmt: skip
-    if problems:
-        raise InputError(problems)
+    check_names(bound)
     return bound
 
 

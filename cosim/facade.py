@@ -97,12 +97,12 @@ class Facade:
 
     def open_line(self, name: str) -> Undo:
         """Open a line at both ends."""
-        feeder = self._case.feeder
+        feeder = self._simulation.feeder
         return self._switch(lambda: feeder.open_line(name), lambda: feeder.close_line(name))
 
     def cut_supply(self) -> Undo:
         """Switch the upstream supply off."""
-        feeder = self._case.feeder
+        feeder = self._simulation.feeder
         return self._switch(lambda: feeder.set_supply(False), lambda: feeder.set_supply(True))
 
     def log(self, kind: str, **details: Any) -> None:

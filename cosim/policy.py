@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cosim.errors import InputError, Problem, did_you_mean
+from cosim.observe import ACTIONS, FEATURES
 from cosim.plugins import Plugin
 
 
@@ -62,3 +64,21 @@ class Policy(Plugin):
         self, observations: np.ndarray, context: PolicyContext, memory: Any
     ) -> tuple[np.ndarray, Any]:
         """Map observations ``[m, d]`` to decisions ``[m, a]`` in physical units, and new memory."""
+
+
+def check_names(policy: Policy) -> None:
+    """Raise InputError for features and actions of a policy that do not exist."""
+    problems = [
+        Problem(
+            f"the policy '{policy.kind()}' asks for the unknown {what} '{name}'",
+            remedy=did_you_mean(name, catalogue),
+        )
+        for what, names, catalogue in (
+            ("feature", policy.features, FEATURES),
+            ("action", policy.actions, ACTIONS),
+        )
+        for name in names
+        if name not in catalogue
+    ]
+    if problems:
+        raise InputError(problems)

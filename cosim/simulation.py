@@ -87,11 +87,11 @@ class Simulation:
     def __init__(self, case: Case, recorder: Recorder) -> None:
         self.case, self.recorder, self.books = case, recorder, Books()
         disturbances, n = case.scenario.disturbances, len(case.population)
-        case.feeder.reset()  # whatever a run before has opened
+        self.feeder = case.feeder.twin()
         self.env = simpy.Environment(initial_time=case.grid.open_s(0) - 1)
         self.conditions = Conditions(n)
         self.plant = Plant(
-            case.population, case.profiles, case.grid, case.feeder, self.conditions, recorder.solve
+            case.population, case.profiles, case.grid, self.feeder, self.conditions, recorder.solve
         )
         self._desk, self._post = Desk(case), Post(case, self.conditions)
         self._lookout = Lookout(case, self.plant, self.conditions)

@@ -204,7 +204,7 @@ def test_leaving_the_chair_ends_the_run(case: Case) -> None:
 
 
 def test_an_error_of_the_run_is_raised_where_the_learner_waits(case: Case) -> None:
-    with pytest.raises(PluginError, match="nothing_known"):
+    with pytest.raises(InputError, match="nothing_known"):
         Lane("learner", ("nothing_known",)).reset(window(case, 0, 1, half(case)))
     lane = Lane("learner", ("soc",))
     seen = lane.reset(window(case, 0, 1, half(case)))

@@ -6,6 +6,7 @@ comparison is remembered on disk; the deviation must stay below 1e-8 p.u.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,14 @@ class _Operation:
     engine: TreeEngine | PandapowerEngine | None  # None without supply
 
 
+@dataclass
+class _Evidence:
+    """What the comparisons with pandapower have shown so far, shared by all twins of a feeder."""
+
+    deviation_pu: float = 0.0
+    checks: int = 0
+
+
 class Feeder:
     """A network in operation.
 
@@ -71,8 +80,7 @@ class Feeder:
             tolerance_pu,
             verify_every,
         )
-        self.deviation_pu = 0.0  # largest |dV| against pandapower seen so far
-        self.checks = 0  # comparisons behind it, remembered ones included
+        self._evidence = _Evidence()
         self._layout = Layout(len(network.buses), len(network.lines), len(network.trafos))
         self._memory = Memory(cache, network.key, self.settings.slack_v_pu, tolerance_pu)
         self._steps_since_check = 0
@@ -81,6 +89,16 @@ class Feeder:
         self._checked: set[Topology] = set()
         self._current: _Operation | None = None  # set once checked, cleared by switching
         self._ready()
+
+    @property
+    def deviation_pu(self) -> float:
+        """Return the largest |dV| against pandapower seen so far, by all twins."""
+        return self._evidence.deviation_pu
+
+    @property
+    def checks(self) -> int:
+        """Return the number of comparisons behind it, remembered ones included."""
+        return self._evidence.checks
 
     # topology ---------------------------------------------------------------------------------
 
@@ -123,9 +141,15 @@ class Feeder:
         """Switch the upstream supply."""
         self.restore(replace(self._topology, supply=bool(on)))
 
-    def reset(self) -> None:
-        """Go back to the network's own topology, as at the start."""
-        self.restore(base_topology(self.network))
+    def twin(self) -> Feeder:
+        """Return the feeder in the network's own topology, to be switched independently.
+
+        Twins share prepared topologies and comparisons, so that another run starts at once.
+        """
+        twin = copy.copy(self)
+        twin.restore(base_topology(self.network))
+        twin._steps_since_check = 0
+        return twin
 
     def restore(self, topology: Topology) -> None:
         """Go to a topology, for instance one read from ``topology`` earlier."""
@@ -268,8 +292,9 @@ class Feeder:
 
     def _note(self, deviation_pu: float) -> None:
         """Count a comparison; raise ``RunError`` when it failed."""
-        self.checks += 1
-        self.deviation_pu = max(self.deviation_pu, deviation_pu)
+        evidence = self._evidence
+        evidence.checks += 1
+        evidence.deviation_pu = max(evidence.deviation_pu, deviation_pu)
         if not deviation_pu <= LARGEST_DEVIATION_PU:
             raise RunError(
                 f"the load flow deviates from pandapower by {deviation_pu:.3g} p.u. "

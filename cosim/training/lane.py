@@ -16,12 +16,12 @@ from pydantic import PrivateAttr
 
 from cosim.case import Case, Seat
 from cosim.plant import Solve
-from cosim.policy import Policy, PolicyContext
+from cosim.policy import Policy, PolicyContext, check_names
 from cosim.simulation import Interval, Simulation
 
 
-class _LeftError(Exception):
-    """The learner has left the chair; the simulation ends."""
+class _LeftError(BaseException):
+    """The learner has left the chair; not an Exception, which would be the policy's fault."""
 
 
 class _Chair(Policy):
@@ -105,7 +105,9 @@ class Lane:
     def reset(self, case: Case) -> np.ndarray:
         """Start a run and return its first observations ``[m, d]``."""
         self.close()
-        chair = self._chair = _Chair(wanted=self._features)
+        chair = _Chair(wanted=self._features)
+        check_names(chair)
+        self._chair = chair
         seats = tuple(_seated(seat, self._seat, chair) for seat in case.seats)
         rows = next(seat.rows for seat in seats if seat.name == self._seat)
         self._purse = Purse(case, rows, stored_value(case, rows))
