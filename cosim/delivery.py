@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosim.arrays import freeze
+from cosim.feeder.feeder import Feeder
+from cosim.feeder.state import GridState
 from cosim.physics.battery import feasible_range_kw, stored_kwh
 from cosim.population import Population
 
@@ -54,6 +56,48 @@ def flows(
     return Flows(
         load_kw * alive, load_kvar * alive, pv_kw * alive, battery_kw * alive, load_kw * dead, dead
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Delivery:
+    """What flows from a moment on: at the prosumers, at the buses ``[..., b]``, in the feeder."""
+
+    flow: Flows
+    p_kw: np.ndarray  # injections, > 0 into the network
+    q_kvar: np.ndarray
+    grid: GridState
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+
+def deliver(
+    population: Population,
+    feeder: Feeder,
+    energy_kwh: np.ndarray,
+    setpoint_kw: np.ndarray,
+    load_kw: np.ndarray,
+    load_kvar: np.ndarray,
+    pv_kw: np.ndarray,
+    hours: float,
+) -> Delivery:
+    """Return the delivery of the next ``hours`` at constant power, for any leading axes."""
+    dead = feeder.dead[population.bus]
+    flow = flows(population, energy_kwh, setpoint_kw, load_kw, load_kvar, pv_kw, dead, hours)
+    buses = len(feeder.network.buses)
+    p_kw = _at_buses(population, -flow.net_kw, buses)
+    q_kvar = _at_buses(population, -flow.load_kvar, buses)
+    return Delivery(flow, p_kw, q_kvar, feeder.solve(p_kw, q_kvar))
+
+
+def _at_buses(population: Population, values: np.ndarray, buses: int) -> np.ndarray:
+    """Add the values of the prosumers ``[..., n]`` up at their buses ``[..., b]``."""
+    total = np.zeros((*values.shape[:-1], buses))
+    if population.alone_at_bus:
+        total[..., population.bus] = values
+    else:
+        np.add.at(total.T, population.bus, values.T)
+    return total
 
 
 @dataclass(frozen=True, eq=False)

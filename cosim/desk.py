@@ -47,7 +47,7 @@ class Desk:
             )
 
     def ask(self, view: View, present: np.ndarray | None, interval: int) -> Answer:
-        """Return the answers of all who queued; the others stay idle and order nothing.
+        """Return the answers of all who are there; the others stay idle and order nothing.
 
         ``present`` is a mask ``[n]``, or None when everybody is at the desk.
         """

@@ -72,11 +72,11 @@ class Lookout:
 
     def _measured(self) -> tuple[np.ndarray, np.ndarray]:
         """Return load and PV flowing now ``[n]``; zero before the first delivery."""
-        flow = self._plant.flow
-        if flow is None:
+        running = self._plant.running
+        if running is None:
             nothing = np.zeros(len(self._case.population))
             return nothing, nothing
-        return flow.load_kw, flow.pv_kw
+        return running.flow.load_kw, running.flow.pv_kw
 
 
 def _rows_ahead(intervals: int, interval_s: int) -> np.ndarray:

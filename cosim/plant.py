@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosim.conditions import Conditions
-from cosim.delivery import Flows, Metered, advance, flows, meter
+from cosim.delivery import Delivery, Flows, Metered, advance, deliver, meter
 from cosim.feeder.feeder import Feeder
 from cosim.feeder.state import GridState
 from cosim.population import Population, Profiles
@@ -46,15 +46,11 @@ class Plant:
     ) -> None:
         self._population, self._profiles, self._grid = population, profiles, grid
         self._feeder, self._conditions, self._on_solve = feeder, conditions, on_solve
-        self._bus = population.bus
-        self._distinct = len(np.unique(self._bus)) == len(self._bus)
         self.energy_kwh = population.initial_kwh
-        self.state: GridState | None = None
-        self.flow: Flows | None = None
+        self.running: Delivery | None = None
         self._setpoint_kw = np.zeros(len(population))
         self._interval = 0
         self._since_s = 0
-        self._injection = (np.zeros(0), np.zeros(0))
         self._topology: object = None
         self._parts: list[tuple[Flows, float, tuple[float, float]]] = []
 
@@ -66,14 +62,14 @@ class Plant:
     @property
     def dead(self) -> np.ndarray:
         """Prosumers without supply, bool ``[n]``."""
-        return self._feeder.dead[self._bus]
+        return self._feeder.dead[self._population.bus]
 
     @property
     def vm_pu(self) -> np.ndarray:
         """Voltage at each prosumer's bus of the running load flow ``[n]``, NaN when dead."""
-        if self.state is None:
+        if self.running is None:
             return np.ones(len(self._population))
-        return self.state.vm_pu[self._bus]
+        return self.running.grid.vm_pu[self._population.bus]
 
     def begin(self, interval: int, setpoint_kw: np.ndarray) -> None:
         """Take the set-points of an interval, at its first second."""
@@ -85,40 +81,40 @@ class Plant:
     def deliver(self) -> None:
         """Let power flow from the present second on: project, then solve the load flow."""
         k, profiles, conditions = self._interval, self._profiles, self._conditions
-        rest_h = (self.until_s - self._since_s) / 3600.0
         load = conditions.factor("load")
-        self.flow = flows(
+        self.running = deliver(
             self._population,
+            self._feeder,
             self.energy_kwh,
             self._setpoint_kw,
             profiles.load_kw[k] * load,
             profiles.load_kvar[k] * load,
             profiles.pv_kw[k] * conditions.factor("pv"),
-            self.dead,
-            rest_h,
+            (self.until_s - self._since_s) / 3600.0,
         )
-        self._injection = (self._at_buses(-self.flow.net_kw), self._at_buses(-self.flow.load_kvar))
-        self.state = self._feeder.solve(*self._injection)
         self._topology = self._feeder.topology
 
     def expected_kwh(self, second: int) -> np.ndarray:
         """Return the stored energy at a later second if nothing changes ``[n]``."""
-        if self.flow is None:
+        if self.running is None:
             return self.energy_kwh
         hours = (second - self._since_s) / 3600.0
-        return advance(self._population, self.energy_kwh, self.flow, hours)
+        return advance(self._population, self.energy_kwh, self.running.flow, hours)
 
     def hold(self, now_s: int) -> None:
         """Book what ran since the last event, up to ``now_s``."""
-        if self.flow is None or self.state is None or now_s == self._since_s:
+        ran = self.running
+        if ran is None or now_s == self._since_s:
             return
         hours = (now_s - self._since_s) / 3600.0
-        self.energy_kwh = advance(self._population, self.energy_kwh, self.flow, hours)
-        seen = (float(self.state.slack_p_kw), float(self.state.losses_kw))
-        self._parts.append((self.flow, hours, seen))
-        p_kw, q_kvar = self._injection
+        self.energy_kwh = advance(self._population, self.energy_kwh, ran.flow, hours)
+        self._parts.append(
+            (ran.flow, hours, (float(ran.grid.slack_p_kw), float(ran.grid.losses_kw)))
+        )
         self._on_solve(
-            Solve(self._interval, self._since_s, now_s, p_kw, q_kvar, self.state, self._topology)
+            Solve(
+                self._interval, self._since_s, now_s, ran.p_kw, ran.q_kvar, ran.grid, self._topology
+            )
         )
         self._since_s = now_s
 
@@ -126,11 +122,3 @@ class Plant:
         """Return the energies of the interval that has just ended."""
         self.hold(self.until_s)
         return meter(self._parts, self.energy_kwh)
-
-    def _at_buses(self, values: np.ndarray) -> np.ndarray:
-        total = np.zeros(len(self._feeder.network.buses))
-        if self._distinct:
-            total[self._bus] = values
-        else:
-            np.add.at(total, self._bus, values)
-        return total

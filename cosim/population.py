@@ -7,6 +7,7 @@ battery power > 0 charges; orders > 0 buy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,6 +40,11 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def alone_at_bus(self) -> bool:
+        """Whether no two participants share a bus."""
+        return len(np.unique(self.bus)) == len(self.bus)
 
     def rows_of(self, groups: set[str]) -> np.ndarray:
         """Return the indices of the participants whose group is among ``groups``."""

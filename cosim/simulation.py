@@ -1,8 +1,8 @@
 """The simulation: the only place that knows the order of things.
 
-SimPy processes meet at shared gates: prosumers queue at the desk (OPEN), the desk asks the
-policies (DECIDE), orders travel, the market closes (CLOSE), the feeder delivers and meters.
-Disturbances come first on a second, then re-solving, then deadlines.
+SimPy processes meet at shared gates: the desk opens for all who have supply (OPEN) and asks the
+policies (DECIDE), prosumers send their orders, the market closes (CLOSE), the feeder delivers and
+meters. Disturbances come first on a second, then re-solving, then deadlines.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from cosim.delivery import Metered
 from cosim.desk import Desk
 from cosim.disturbances.base import Disturbance
 from cosim.facade import Facade
-from cosim.guard import Decision, Guarded, Outlook, guard
 from cosim.lookout import Lookout
-from cosim.markets.base import Clearing, Market, MarketContext, Orders
 from cosim.plant import Plant, Solve
 from cosim.post import Post
 from cosim.settlement import Bills, Books, Prices, settle
+from cosim.trade import Asked, Trade, trade
 
 #: priorities on one second; SimPy's own events have 0 and 1, disturbances are below
 RESOLVE, MAIL, DEADLINE = 5, 7, 10
@@ -34,24 +33,11 @@ Process = Generator[simpy.Event, None, None]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """What stands after DECIDE: the outlook, the decisions and the orders on their way."""
-
-    prices: Prices
-    outlook: Outlook
-    requested: Decision
-    guarded: Guarded
-    orders: Orders  # as sent: quantity 0 where none, arrival infinite where lost
-
-
-@dataclass(frozen=True, eq=False)
 class Interval:
     """Everything that happened in one interval, handed to the recorder after METER."""
 
     index: int
-    asked: Asked
-    arrived: np.ndarray  # bool [n], in the book at CLOSE
-    clearing: Clearing
+    trade: Trade
     metered: Metered
     bills: Bills
 
@@ -69,18 +55,6 @@ class Recorder(Protocol):
         """Take one line of the event log."""
 
 
-def clear(market: Market, orders: Orders, arrived: np.ndarray, prices: Prices) -> Clearing:
-    """Clear the orders that arrived; pure over leading axes."""
-    book = Orders(
-        orders.prosumer,
-        np.where(arrived, orders.quantity_kwh, 0.0),
-        orders.price_eur_per_kwh,
-        orders.arrival_s,
-    )
-    context = MarketContext(prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
-    return market.clear(book, context)
-
-
 class Simulation:
     """One run of a case; :meth:`run` drives it to its end."""
 
@@ -95,15 +69,14 @@ class Simulation:
         )
         self._desk, self._post = Desk(case), Post(case, self.conditions)
         self._lookout = Lookout(case, self.plant, self.conditions)
-        self._ranks = np.arange(n)
-        self._opened, self._decided = self.env.event(), self.env.event()
-        self._cut: list[bool] | None = None  # rows without supply when the gate opened
-        self._queue: list[int] = []  # rows at the desk
+        self._decided = self.env.event()
+        self._present: np.ndarray | None = None  # rows with supply at OPEN; None: all
+        self._seated: list[bool] | None = None  # the same for the processes, which hold no arrays
         self._due_s: list[float] | None = None  # when each order arrives; None: all at once
         self._bags: dict[int, list[int]] = {}  # arrival second -> rows
         self._arrived: list[int] = []  # rows whose order is with the market
         self._asked: Asked | None = None
-        self._cleared: tuple[Asked, np.ndarray, Clearing] | None = None
+        self._traded: Trade | None = None
         self._resolving = False
         self._progress: Callable[[int], None] = lambda second: None
         for index, disturbance in enumerate(disturbances):
@@ -124,59 +97,62 @@ class Simulation:
     # ------------------------------------------------------------ processes
 
     def _prosumer(self, row: int) -> Process:
-        """Queue at the desk when it opens, unless cut off; send the order once decided."""
+        """Send the order once it is decided, unless cut off when the desk opened."""
         while True:
-            yield self._opened
-            if self._cut is not None and self._cut[row]:
-                continue
-            self._queue.append(row)
             yield self._decided
+            if self._seated is not None and not self._seated[row]:
+                continue
             if self._due_s is None:
                 self._arrived.append(row)
             else:
                 self._send(row, self._due_s[row])
 
     def _policies(self) -> Process:
-        """Open the desk, then ask every policy once and guard what it wants."""
+        """Open the desk, then ask every policy once."""
         grid = self.case.grid
         for k in range(grid.intervals):
             yield self.due(grid.open_s(k), DEADLINE)
             prices = self._lookout.published(k)
             dead = self.plant.dead
-            self._cut = dead.tolist() if dead.any() else None
-            self._queue, self._arrived, self._bags = [], [], {}
-            opened, self._opened = self._opened, self.env.event()
-            opened.succeed()
+            self._present = ~dead if dead.any() else None
+            self._seated = None if self._present is None else self._present.tolist()
+            self._arrived, self._bags = [], {}
             yield self.due(grid.decide_s(k), DEADLINE)
             self._asked = self._ask(k, prices)
-            arrival = self._asked.orders.arrival_s
-            self._due_s = None if self._post.instant else arrival.tolist()
+            self._due_s = None if self._post.instant else self._asked.arrival_s.tolist()
             decided, self._decided = self._decided, self.env.event()
             decided.succeed()
 
     def _market(self) -> Process:
         """Freeze the book at CLOSE and clear it."""
-        grid = self.case.grid
+        case, grid = self.case, self.case.grid
+        physical = case.scenario.trade_limit == "physical"
         for k in range(grid.intervals):
             yield self.due(grid.close_s(k), DEADLINE)
             assert self._asked is not None
-            arrived = np.zeros(len(self._ranks), dtype=bool)
+            arrived = np.zeros(len(case.population), dtype=bool)
             arrived[self._arrived] = True
-            clearing = clear(self.case.market, self._asked.orders, arrived, self._asked.prices)
-            self._cleared = (self._asked, arrived, clearing)
-            self._lookout.note(clearing)
+            self._traded = trade(
+                case.population,
+                case.market,
+                self._asked,
+                arrived,
+                grid.interval_h,
+                physical_trades=physical,
+            )
+            self._lookout.note(self._traded.clearing)
 
     def _feeder(self) -> Process:
         """Deliver each interval and meter it when it ends."""
-        running: tuple[Asked, np.ndarray, Clearing] | None = None
+        running: Trade | None = None
         grid = self.case.grid
         for k in range(grid.intervals):
             yield self.due(grid.start_s(k), DEADLINE)
-            assert self._cleared is not None
+            assert self._traded is not None
             if running is not None:
                 self._meter(k - 1, running)
-            running = self._cleared
-            self.plant.begin(k, running[0].guarded.decision.battery_kw)
+            running = self._traded
+            self.plant.begin(k, running.guarded.decision.battery_kw)
         yield self.due(grid.end_s, DEADLINE)
         if running is not None:
             self._meter(grid.intervals - 1, running)
@@ -184,30 +160,12 @@ class Simulation:
     # ------------------------------------------------------------ steps
 
     def _ask(self, k: int, prices: Prices) -> Asked:
-        case, grid = self.case, self.case.grid
-        present = None
-        if len(self._queue) < len(self._ranks):
-            present = np.zeros(len(self._ranks), dtype=bool)
-            present[self._queue] = True
         outlook, view = self._lookout.at(k, prices)
-        answer = self._desk.ask(view, present, k)
-        guarded = guard(
-            case.population,
-            outlook,
-            answer.decision,
-            grid.interval_h,
-            own_quantity=answer.own_quantity,
-            own_price=answer.own_price,
-            physical_trades=case.scenario.trade_limit == "physical",
+        answer = self._desk.ask(view, self._present, k)
+        arrival_s = self._post.arrival_s(k, self.case.grid.decide_s(k))
+        return Asked(
+            prices, outlook, answer.decision, answer.own_quantity, answer.own_price, arrival_s
         )
-        wanted = guarded.decision
-        orders = Orders(
-            self._ranks,
-            wanted.quantity_kwh,
-            wanted.price_eur_per_kwh,
-            self._post.arrival_s(k, grid.decide_s(k)),
-        )
-        return Asked(prices, outlook, answer.decision, guarded, orders)
 
     def _send(self, row: int, second: float) -> None:
         """Put an order in the bag of its arrival second; bags of one second share an event."""
@@ -220,12 +178,11 @@ class Simulation:
             self.due(int(second), MAIL).callbacks.append(lambda event: arrived.extend(rows))
         bag.append(row)
 
-    def _meter(self, k: int, trade: tuple[Asked, np.ndarray, Clearing]) -> None:
-        asked, arrived, clearing = trade
-        metered = self.plant.meter()
-        bills = settle(self.case.population, clearing, metered, asked.prices)
-        self.books.close(k, clearing, metered, bills, asked.prices)
-        self.recorder.interval(Interval(k, asked, arrived, clearing, metered, bills))
+    def _meter(self, k: int, traded: Trade) -> None:
+        metered, prices = self.plant.meter(), traded.asked.prices
+        bills = settle(self.case.population, traded.clearing, metered, prices)
+        self.books.close(k, traded.clearing, metered, bills, prices)
+        self.recorder.interval(Interval(k, traded, metered, bills))
         self._progress(self.case.grid.start_s(k + 1))
 
     # ------------------------------------------------------------ events
@@ -240,7 +197,7 @@ class Simulation:
     def before_change(self) -> None:
         """Book the delivery up to now; the changed world is solved again once per second."""
         now = int(self.env.now)
-        if self.plant.flow is None or now >= self.case.grid.end_s:
+        if self.plant.running is None or now >= self.case.grid.end_s:
             return
         self.plant.hold(now)
         if not self._resolving and now < self.plant.until_s:  # else the next delivery solves

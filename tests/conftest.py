@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -16,8 +16,10 @@ from hypothesis import settings
 
 from cosim.case import Case, load_case
 from cosim.delivery import Metered
+from cosim.plant import Solve
 from cosim.population import Population
 from cosim.scenario import load_scenario
+from cosim.simulation import Interval, Simulation
 
 settings.register_profile("cosim", deadline=None, derandomize=True)
 settings.load_profile("cosim")
@@ -97,6 +99,45 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> Village:
 def village_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Village]:
     """Return a village with another number of homes; those they have in common are equal."""
     return lambda homes: Village(tmp_path_factory.mktemp(f"village-{homes}"), homes)
+
+
+@dataclass
+class Diary:
+    """A recorder that keeps everything it is told."""
+
+    intervals: list[Interval] = field(default_factory=list)
+    solves: list[Solve] = field(default_factory=list)
+    events: list[tuple[int, str]] = field(default_factory=list)
+
+    def interval(self, interval: Interval) -> None:
+        """Keep an interval."""
+        self.intervals.append(interval)
+
+    def solve(self, solve: Solve) -> None:
+        """Keep a load flow."""
+        self.solves.append(solve)
+
+    def event(self, second: int, kind: str, details: dict[str, Any]) -> None:
+        """Keep an event."""
+        self.events.append((second, kind))
+
+
+@pytest.fixture(scope="session")
+def new_diary() -> Callable[[], Diary]:
+    """Return what makes an empty diary."""
+    return Diary
+
+
+@pytest.fixture(scope="session")
+def diary_of() -> Callable[[Case], Diary]:
+    """Return a function that runs a case and returns its diary."""
+
+    def run(case: Case) -> Diary:
+        kept = Diary()
+        Simulation(case, kept).run()
+        return kept
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def test_no_feasible_power_leaves_the_bounds(
 def test_the_feasible_range_is_tight(
     population_of: PopulationOf, cell: Cell, length: float
 ) -> None:
-    """Either end is the rating, or it ends exactly at a bound; more would break the bound."""
+    """Either end is the rating, or it leads exactly to a bound."""
     home, energy = cell.population(population_of), cell.energy
     low, high = feasible_range_kw(home, energy, length)
     small = 1e-12 * cell.capacity
@@ -110,8 +110,6 @@ def test_the_feasible_range_is_tight(
     if low > -cell.rating:
         bottom = np.minimum(home.min_kwh, kept)
         assert abs(stored_kwh(home, energy, low, length) - bottom) <= small
-    within = energy * np.exp(-cell.leak * length / 2)
-    assert (within <= home.max_kwh).all()
 
 
 @given(tight_cells, hours, st.floats(0.01, 1.0))
@@ -131,7 +129,7 @@ def test_what_comes_back_of_a_round_trip_is_the_efficiency(
 
 
 @given(cells(), hours, shares)
-def test_more_is_drawn_than_stored_and_less_delivered_than_lost(
+def test_no_less_is_drawn_than_stored_and_no_more_delivered_than_taken_out(
     population_of: PopulationOf, cell: Cell, length: float, share: float
 ) -> None:
     home, energy = cell.population(population_of), cell.energy

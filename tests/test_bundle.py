@@ -150,7 +150,7 @@ def test_it_runs_a_day() -> None:
             self.requested: list[np.ndarray] = []
 
         def interval(self, interval: Interval) -> None:
-            self.requested.append(interval.asked.requested.battery_kw)
+            self.requested.append(interval.trade.asked.requested.battery_kw)
 
         def solve(self, solve: object) -> None: ...
 

@@ -22,8 +22,9 @@ from cosim.record.facts import extremes_of, facts_of, summarise
 from cosim.record.outputs import elements_table, violations_table
 from cosim.record.tables import tables_of
 from cosim.settlement import Prices, settle
-from cosim.simulation import Asked, Interval
+from cosim.simulation import Interval
 from cosim.timegrid import TimeGrid
+from cosim.trade import Asked, Trade
 
 HOUR = 3600
 NAN = float("nan")
@@ -74,11 +75,12 @@ def interval(index, *, load, pv, charge, energy, fills, payment, orders, arrived
     arrival = np.where(arrived, index * HOUR - 59.0, np.inf)
     asked = Asked(
         prices, Outlook(a(0, 0), a(*load), a(*pv), a(0.3, 0.3), a(0.1, 0.1)),
-        Decision(a(*requested), a(0, 0), a(0, 0)), guarded,
-        Orders(np.arange(2), a(*orders), a(0.2, 0.3), arrival),
+        Decision(a(*requested), a(0, 0), a(0, 0)), np.zeros(2, bool), np.zeros(2, bool), arrival,
     )  # fmt: skip
+    sent = Orders(np.arange(2), a(*orders), a(0.2, 0.3), arrival)
+    trade = Trade(asked, guarded, sent, np.array(arrived), clearing)
     bills = settle(POPULATION, clearing, metered, prices)
-    return Interval(index, asked, np.array(arrived), clearing, metered, bills)
+    return Interval(index, trade, metered, bills)
 
 
 def solve(index, start, end, vm, line, p=2.0, trafo=50.0, status=0, topology=CLOSED):

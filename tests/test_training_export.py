@@ -175,11 +175,11 @@ def test_worth_is_bills_wear_and_stored_energy(case: Case, rows: np.ndarray) -> 
             nonlocal total
             bills, metered = interval.bills, interval.metered
             net = (metered.net_kwh - bills.traded_kwh)[rows]
-            prices = interval.asked.prices
+            prices = interval.trade.asked.prices
             price = np.where(net > 0, prices.retail_eur_per_kwh[rows],
                              prices.feed_in_eur_per_kwh[rows])  # fmt: skip
             through = (metered.charge_kwh + metered.discharge_kwh)[rows]
-            total -= net * price + interval.clearing.payment_eur[rows] + 0.02 * through
+            total -= net * price + interval.trade.clearing.payment_eur[rows] + 0.02 * through
             super().interval(interval)
 
     purse = Recorder(cut, rows, value)

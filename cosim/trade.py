@@ -1,0 +1,67 @@
+"""The trading half of an interval, from decisions to a clearing: pure, for any leading axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.arrays import freeze
+from cosim.guard import Decision, Guarded, Outlook, guard
+from cosim.markets.base import Clearing, Market, MarketContext, Orders
+from cosim.population import Population
+from cosim.settlement import Prices
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What stands after DECIDE, arrays ``[..., n]``; the masks tell who chose for themselves."""
+
+    prices: Prices
+    outlook: Outlook
+    requested: Decision
+    own_quantity: np.ndarray
+    own_price: np.ndarray
+    arrival_s: np.ndarray  # second in which each order arrives, infinite where it is lost
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Trade:
+    """What was asked, what the guard made of it, the orders sent, and how the market cleared."""
+
+    asked: Asked
+    guarded: Guarded
+    orders: Orders  # as sent: quantity 0 where none
+    arrived: np.ndarray  # bool [..., n], in the book at CLOSE
+    clearing: Clearing
+
+
+def trade(
+    population: Population,
+    market: Market,
+    asked: Asked,
+    arrived: np.ndarray,
+    hours: float,
+    *,
+    physical_trades: bool = True,
+) -> Trade:
+    """Guard the decisions and clear the orders that ``arrived`` in time."""
+    guarded = guard(
+        population,
+        asked.outlook,
+        asked.requested,
+        hours,
+        own_quantity=asked.own_quantity,
+        own_price=asked.own_price,
+        physical_trades=physical_trades,
+    )
+    quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
+    ranks = np.arange(len(population))
+    book = Orders(ranks, np.where(arrived, quantity, 0.0), price, asked.arrival_s)
+    prices = asked.prices
+    context = MarketContext(prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
+    orders = Orders(ranks, quantity, price, asked.arrival_s)
+    return Trade(asked, guarded, orders, arrived, market.clear(book, context))
