@@ -75,10 +75,10 @@ def unseen_until(one: tuple[np.ndarray, Any], other: tuple[np.ndarray, Any], las
     """Observations, guard's outlooks and orders are equal up to and including an interval."""
     assert one[0][: last + 1].tobytes() == other[0][: last + 1].tobytes()
     for a, b in zip(one[1].intervals[: last + 1], other[1].intervals[: last + 1], strict=True):
-        for name in ("outlook", "requested", "orders"):
-            first, second = vars(getattr(a.asked, name)), vars(getattr(b.asked, name))
-            for key, value in first.items():
-                assert value.tobytes() == second[key].tobytes(), f"{name}.{key}"
+        pairs = [(a.trade.asked.outlook, b.trade.asked.outlook), (a.trade.orders, b.trade.orders)]
+        for first, second in pairs:
+            for name, value in vars(first).items():
+                assert value.tobytes() == getattr(second, name).tobytes(), name
 
 
 def columns_changed(one: np.ndarray, other: np.ndarray) -> set[str]:

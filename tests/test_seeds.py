@@ -107,11 +107,11 @@ SHOCK = {"kind": "price_shock", "start": "2016-07-18 02:00", "end": "2016-07-18 
 
 def drawn(kept: Any, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what depends on draws alone: powers and prices asked for, and times of arrival."""
-    asked = [interval.asked for interval in kept.intervals]
+    asked = [interval.trade.asked for interval in kept.intervals]
     return (
         np.stack([a.requested.battery_kw[rows] for a in asked]),
         np.stack([a.requested.price_eur_per_kwh[rows] for a in asked]),
-        np.stack([a.orders.arrival_s[rows] for a in asked]),
+        np.stack([a.arrival_s[rows] for a in asked]),
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cosim.delivery import Metered
 from cosim.errors import RunError
-from cosim.markets.base import Clearing, MarketContext, Orders
+from cosim.markets.base import Clearing, Market, MarketContext, Orders
 from cosim.markets.none import NoMarket
 from cosim.markets.uniform_price import UniformPrice
 from cosim.population import Population
