@@ -10,9 +10,9 @@ from cosim.policy import Policy, PolicyContext
 
 
 class AlwaysExport(Policy):
-    """Discharge at the rating; the guard stops at the lower bound."""
+    """Discharge with all the battery can give for the interval."""
 
-    features = ("rating_kw",)
+    features = ("most_discharge_kw",)
 
     def act(
         self, observations: np.ndarray, context: PolicyContext, memory: Any

@@ -23,17 +23,25 @@ class TimeOfUse(Policy):
 
     charge_share: float = Field(default=0.5, gt=0.0, le=1.0, description="of the rating [-]")
 
-    features = ("forecast_net_kw", "rating_kw", "efficiency", "retail_eur_per_kwh", *_AHEAD)
+    features = (
+        "forecast_net_kw",
+        "rating_kw",
+        "efficiency",
+        "most_charge_kw",
+        "most_discharge_kw",
+        "retail_eur_per_kwh",
+        *_AHEAD,
+    )
 
     def act(
         self, observations: np.ndarray, context: PolicyContext, memory: Any
     ) -> tuple[np.ndarray, Any]:
         """Return the battery power of the threshold rule."""
-        net, rating, efficiency, now = observations[:, :4].T
-        ahead = observations[:, 4:].max(axis=1)
+        net, rating, efficiency, most_charge, most_discharge, now = observations[:, :6].T
+        ahead = observations[:, 6:].max(axis=1)
         surplus = np.maximum(-net, 0.0)
         cheap = now < ahead * efficiency - 1e-12
         dear = now >= ahead - 1e-12
         charging = np.maximum(surplus, self.charge_share * rating)
         power = np.where(cheap, charging, np.where(dear, -net, surplus))
-        return power[:, None], memory
+        return np.clip(power, -most_discharge, most_charge)[:, None], memory

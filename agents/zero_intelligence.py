@@ -16,7 +16,13 @@ from cosim.policy import Policy, PolicyContext
 class ZeroIntelligence(Policy):
     """The battery follows the net load; the limit price is uniform between feed-in and retail."""
 
-    features = ("forecast_net_kw", "retail_eur_per_kwh", "feed_in_eur_per_kwh")
+    features = (
+        "forecast_net_kw",
+        "most_charge_kw",
+        "most_discharge_kw",
+        "retail_eur_per_kwh",
+        "feed_in_eur_per_kwh",
+    )
     actions = ("battery_kw", "price_eur_per_kwh")
     draws = 1
 
@@ -24,6 +30,7 @@ class ZeroIntelligence(Policy):
         self, observations: np.ndarray, context: PolicyContext, memory: Any
     ) -> tuple[np.ndarray, Any]:
         """Return the rule's power and a drawn price."""
-        net, retail, feed_in = observations.T
+        net, most_charge, most_discharge, retail, feed_in = observations.T
+        power = np.clip(-net, -most_discharge, most_charge)
         price = feed_in + (retail - feed_in) * context.draws[:, 0]
-        return np.stack((-net, price), axis=-1), memory
+        return np.stack((power, price), axis=-1), memory

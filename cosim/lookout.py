@@ -65,6 +65,7 @@ class Lookout:
             last_price_eur_per_kwh=self._price,
             last_volume_kwh=self._volume,
             vm_pu=plant.vm_pu,
+            interval_h=case.grid.interval_h,
             hour=float(self._hours[k]),
             weekday=float(self._weekdays[k]),
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cosim.physics.battery import feasible_range_kw
 from cosim.population import Population
 
 
@@ -31,6 +32,7 @@ class View:
     last_price_eur_per_kwh: np.ndarray  # [...]; NaN before the first trade
     last_volume_kwh: np.ndarray  # [...]
     vm_pu: np.ndarray  # own bus, last load flow; NaN in a dead part
+    interval_h: float
     hour: float  # civil hour of the begin of delivery
     weekday: float
 
@@ -62,6 +64,14 @@ def _soc(view: View) -> np.ndarray:
     return np.where(capacity > 0.0, view.energy_kwh / np.where(capacity > 0.0, capacity, 1.0), 0.0)
 
 
+def _most_charge(view: View) -> np.ndarray:
+    return feasible_range_kw(view.population, view.energy_kwh, view.interval_h)[1]
+
+
+def _most_discharge(view: View) -> np.ndarray:
+    return -feasible_range_kw(view.population, view.energy_kwh, view.interval_h)[0]
+
+
 def _ahead(index: int) -> Callable[[View], np.ndarray]:
     return lambda view: view.retail_ahead_eur_per_kwh[index]
 
@@ -79,6 +89,11 @@ FEATURES: dict[str, Feature] = {
                 lambda v: v.population.rating_kw),
         Feature("efficiency", "-", 0, 1, "battery round-trip efficiency",
                 lambda v: v.population.efficiency),
+        Feature("most_charge_kw", "kW", 0, _INF,
+                "highest power the battery can charge with for the whole interval", _most_charge),
+        Feature("most_discharge_kw", "kW", 0, _INF,
+                "highest power the battery can discharge with for the whole interval",
+                _most_discharge),
         Feature("pv_kwp", "kW", 0, _INF, "installed PV", lambda v: v.population.pv_kwp),
         Feature("measured_load_kw", "kW", 0, _INF, "own load now", lambda v: v.measured_load_kw),
         Feature("measured_pv_kw", "kW", 0, _INF, "own PV now", lambda v: v.measured_pv_kw),

@@ -358,7 +358,7 @@ class LoadedScenario:
 def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> LoadedScenario:
     """Read, merge and check a scenario file; raise InputError with every problem found."""
     loaded = _loaded(document.read_document(Path(path), overrides), Path(path).resolve().parent)
-    problems: list[Problem] = []
+    problems = _missing_counterparts(loaded)
     for name in loaded.scenario.variants:
         try:
             loaded.variant(name)
@@ -367,6 +367,19 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> LoadedScen
     if problems:
         raise InputError(problems)
     return loaded
+
+
+def _missing_counterparts(loaded: LoadedScenario) -> list[Problem]:
+    """Return the scenarios that effects are held against and that do not exist."""
+    return [
+        Problem(
+            f"no scenario '{effect.against}'",
+            str(loaded.source.at(("effects", index, "against"))),
+            remedy=did_you_mean(effect.against, [p.name for p in loaded.folder.glob("*.yaml")]),
+        )
+        for index, effect in enumerate(loaded.scenario.effects)
+        if effect.against != "undisturbed" and not (loaded.folder / effect.against).is_file()
+    ]
 
 
 def _loaded(source: document.Document, folder: Path) -> LoadedScenario:

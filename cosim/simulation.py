@@ -7,7 +7,8 @@ meters. Disturbances come first on a second, then re-solving, then deadlines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ from cosim.settlement import Bills, Books, Prices, settle
 from cosim.trade import Asked, Trade, trade
 
 #: priorities on one second; SimPy's own events have 0 and 1, disturbances are below
-RESOLVE, MAIL, DEADLINE = 5, 7, 10
+RESOLVE, DEADLINE, MAIL = 5, 10, 11  # an order that arrives in the second of CLOSE is late
 
 Process = Generator[simpy.Event, None, None]
 
@@ -79,10 +80,8 @@ class Simulation:
         self._traded: Trade | None = None
         self._resolving = False
         self._progress: Callable[[int], None] = lambda second: None
-        for index, disturbance in enumerate(disturbances):
-            facade = Facade(self, index - len(disturbances), f"{disturbance.kind()} {index}")
-            assert isinstance(disturbance, Disturbance)
-            self.env.process(disturbance.run(facade))
+        for rank, (disturbance, name) in enumerate(_named(disturbances), -len(disturbances)):
+            self.env.process(disturbance.run(Facade(self, rank, name)))
         for row in range(n):
             self.env.process(self._prosumer(row))
         for process in (self._policies(), self._market(), self._feeder()):
@@ -91,7 +90,7 @@ class Simulation:
     def run(self, progress: Callable[[int], None] = lambda second: None) -> Books:
         """Run to the end of the last delivery; ``progress`` is told the second of each METER."""
         self._progress = progress
-        self.env.run(until=self.due(self.case.grid.end_s, DEADLINE + 1))
+        self.env.run(until=self.due(self.case.grid.end_s, MAIL + 1))
         return self.books
 
     # ------------------------------------------------------------ processes
@@ -207,3 +206,13 @@ class Simulation:
     def _resolve(self, event: simpy.Event) -> None:
         self._resolving = False
         self.plant.deliver()
+
+
+def _named(disturbances: Iterable[Any]) -> Iterator[tuple[Disturbance, str]]:
+    """Name each disturbance by kind and begin, so that its draws do not depend on the others."""
+    seen: Counter[str] = Counter()
+    for disturbance in disturbances:
+        assert isinstance(disturbance, Disturbance)
+        name = f"{disturbance.kind()} {disturbance.start.isoformat()}"
+        seen[name] += 1
+        yield disturbance, f"{name} {seen[name]}"

@@ -16,6 +16,7 @@ from cosim.bundle.load import Bundle, load_bundle
 from cosim.case import Case, load_case
 from cosim.errors import InputError, PluginError
 from cosim.scenario import load_scenario
+from cosim.policy import PolicyContext
 from cosim.simulation import Simulation
 from cosim.training.days import SUMMER_WEEK, WINTER_WEEK, is_test_day, training_blocks, window
 from cosim.training.export import Description, Input, Scaling, to_onnx, write_bundle
@@ -148,6 +149,10 @@ def test_a_window_is_the_scenario_of_those_days(case: Case) -> None:
     assert np.array_equal(cut.population.initial_kwh, loaded.population.initial_kwh)
 
 
+#: what the rule does not look at
+ASIDE = PolicyContext(np.zeros(0, int), 0, 0.25, np.zeros((0, 0)))
+
+
 def test_the_chair_sees_the_world_of_a_run(case: Case, rows: np.ndarray) -> None:
     """A rule acting through the chair earns to the bit what it earns at the desk."""
     cut = window(case, 0, 1, half(case))
@@ -157,10 +162,10 @@ def test_the_chair_sees_the_world_of_a_run(case: Case, rows: np.ndarray) -> None
     seen: np.ndarray | None = lane.reset(cut)
     earned, steps = [], 0
     while seen is not None:
-        seen, worth = lane.step(-seen)
+        seen, worth = lane.step(rule.act(seen, ASIDE, None)[0])
         earned.append(worth)
         steps += 1
-    assert rule.features == SelfConsumption.features and steps == cut.grid.intervals
+    assert steps == cut.grid.intervals
     assert not earned[0].any()  # nothing is settled yet
     assert np.allclose(np.sum(earned, axis=0), purse.take(), rtol=0, atol=1e-12)
 

@@ -126,6 +126,8 @@ def _hash_problems(card: Card, data: bytes) -> list[str]:
 
 
 def _session(graph: bytes, card: Card, where: Path) -> Any:
+    # it is read once, at the import: no reports to its vendor, no identifier on the disk
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -23,7 +23,7 @@ class ColdSnap(Disturbance):
         """Raise the load, with an extra step every evening."""
         yield world.at(self.start)
         over = world.scale_load(drawn(world, self.load_factor, "cold_snap"), self.groups)
-        world.log("cold_snap", phase="begin")
+        world.log("cold_snap", phase="begin", load_factor=self.load_factor)
         evening = drawn(world, self.evening_factor, "cold_snap_evening")
         finish = world.second_of(self.end)
         begins, ends = (world.daily(hour) for hour in self.evening_hours)
@@ -34,8 +34,10 @@ class ColdSnap(Disturbance):
             if begin > world.now_s:
                 yield world.at(begin)
             relieved = world.scale_load(evening, self.groups)
+            world.log("cold_snap", phase="evening", evening_factor=self.evening_factor)
             yield world.at(min(stop, finish))
             relieved()
+            world.log("cold_snap", phase="evening over")
         yield world.at(finish)
         over()
         world.log("cold_snap", phase="end")

@@ -22,7 +22,8 @@ class MessageLoss(Disturbance):
         yield world.at(self.start)
         undo_loss = world.lose_orders(self.probability, self.groups)
         undo_delay = world.delay_orders(self.delay_s, self.groups)
-        world.log("message_loss", phase="begin", probability=self.probability)
+        details = {"probability": self.probability, "delay_s": self.delay_s}
+        world.log("message_loss", phase="begin", **details)
         yield world.at(self.end)
         undo_loss()
         undo_delay()

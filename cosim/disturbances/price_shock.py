@@ -26,7 +26,8 @@ class PriceShock(Disturbance):
         """Scale the prices, then restore them."""
         yield world.at(self.start)
         over = world.scale_prices(self.retail_factor, self.feed_in_factor)
-        world.log("price_shock", phase="begin", retail_factor=self.retail_factor)
+        factors = {"retail_factor": self.retail_factor, "feed_in_factor": self.feed_in_factor}
+        world.log("price_shock", phase="begin", **factors)
         yield world.at(self.end)
         over()
         world.log("price_shock", phase="end")

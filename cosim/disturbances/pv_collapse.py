@@ -20,7 +20,7 @@ class PvCollapse(Disturbance):
         """Cut the output, then restore it."""
         yield world.at(self.start)
         over = world.scale_pv(drawn(world, self.pv_factor, "pv_collapse"), self.groups)
-        world.log("pv_collapse", phase="begin")
+        world.log("pv_collapse", phase="begin", pv_factor=self.pv_factor)
         yield world.at(self.end)
         over()
         world.log("pv_collapse", phase="end")

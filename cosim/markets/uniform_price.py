@@ -103,7 +103,7 @@ def _clear(quantity, limit, ranks, k, fills, price, volume):  # type: ignore[no-
     # The next unit is what is left of the marginal level, or the next level, if there is one.
     low = max(last_ask, bid) if bid_left > dust else last_ask
     high = min(last_bid, ask) if ask_left > dust else last_bid
-    price[0] = (1.0 - k) * low + k * high
+    price[0] = min(max(low + k * (high - low), low), high)
     for i in ranks:
         if quantity[i] > 0.0 and limit[i] >= last_bid:
             fills[i] = quantity[i] * (bid_share if limit[i] == last_bid else 1.0)

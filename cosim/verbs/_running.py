@@ -81,7 +81,7 @@ def run_scenario(arguments: argparse.Namespace) -> int:
                 return INTERRUPTED
             outcomes[name] = outcome
     if not arguments.no_figures:
-        _draw(folder, say)
+        _draw([folder, *(folder / VARIANTS / name for name in list(outcomes)[1:])], say)
     return _conclude(loaded, outcomes, folder, say)
 
 
@@ -146,16 +146,17 @@ def _watched(tick: Ticker, asked: Interruption) -> Callable[[int], None]:
     return told
 
 
-def _draw(folder: Path, say: Say) -> None:
+def _draw(folders: Sequence[Path], say: Say) -> None:
     from cosim.report.figures import draw_figures
 
-    began = time.monotonic()
-    try:
-        drawn = draw_figures(folder)
-    except Exception:
-        print(f"the figures failed; the results are complete in {folder}", file=sys.stderr)
-        raise
-    say("drawn", f"{len(drawn)} figures ({time.monotonic() - began:.1f} s)")
+    began, drawn = time.monotonic(), 0
+    for folder in folders:
+        try:
+            drawn += len(draw_figures(folder))
+        except Exception:
+            print(f"the figures failed; the results are complete in {folder}", file=sys.stderr)
+            raise
+    say("drawn", f"{drawn} figures ({time.monotonic() - began:.1f} s)")
 
 
 def _conclude(
