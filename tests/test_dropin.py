@@ -1,5 +1,4 @@
-"""One file is one plug-in: dropped into a folder of the user's, it works from YAML and nowhere else
-is a line needed."""
+"""One file is one plug-in: in a user's own folder it works from YAML, without another line."""
 
 from __future__ import annotations
 
@@ -135,9 +134,7 @@ def test_a_dropped_in_file_is_checked_run_and_listed(
     run = cosim.load_run(tmp_path / ran.stdout.strip().splitlines()[-1])
 
     market = run.table("market")
-    price = market[
-        "price_eur_per_kwh" if "price_eur_per_kwh" in market else "buy_price_eur_per_kwh"
-    ]
+    price = market["buy_price_eur_per_kwh"]
     cheap, dear = 0.06 + 0.25 * (0.25 - 0.06), 0.06 + 0.25 * (0.40 - 0.06)
     expected = np.where((np.arange(48) >= 34) & (np.arange(48) < 42), dear, cheap)
     traded = price.notna().to_numpy()

@@ -107,7 +107,7 @@ def test_another_seed_has_another_digest(village: Any, expected: str, seed: int)
     "change",
     [
         {"scale": {"load": 1.0000001}},
-        {"market": {"kind": "uniform_price", "k": 0.4999}},
+        {"market": "none"},
         {"latency": {"min_s": 0, "max_s": 69}},
         {"disturbances": SEEDED["disturbances"][1:]},
     ],

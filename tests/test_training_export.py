@@ -15,8 +15,8 @@ from cosim.bundle.card import Evaluation, Figure, Training
 from cosim.bundle.load import Bundle, load_bundle
 from cosim.case import Case, load_case
 from cosim.errors import InputError, PluginError
-from cosim.scenario import load_scenario
 from cosim.policy import PolicyContext
+from cosim.scenario import load_scenario
 from cosim.simulation import Simulation
 from cosim.training.days import SUMMER_WEEK, WINTER_WEEK, is_test_day, training_blocks, window
 from cosim.training.export import Description, Input, Scaling, to_onnx, write_bundle
