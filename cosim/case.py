@@ -20,7 +20,8 @@ from cosim.markets.base import Market
 from cosim.policy import Policy, check_names
 from cosim.population import Population, Profiles, Tariffs
 from cosim.profiles.base import Homes, ProfileSource
-from cosim.scenario import Group, LoadedScenario, Scenario
+from cosim.scenario import LoadedScenario, Scenario
+from cosim.sections import Group
 from cosim.seeds import generator
 from cosim.tariffs import intensity_of, tariffs_of
 from cosim.timegrid import TimeGrid

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
-from simpy import Event
+from simpy import Environment, Event
 
-from cosim.conditions import Factor
+from cosim.case import Case
+from cosim.conditions import Conditions, Factor
+from cosim.feeder.feeder import Feeder
 from cosim.seeds import uniforms
 
-if TYPE_CHECKING:
-    from cosim.simulation import Simulation
-
 Undo = Callable[[], None]
+
+
+class Running(Protocol):
+    """What the facade needs of a simulation."""
+
+    case: Case
+    env: Environment
+    feeder: Feeder
+    conditions: Conditions
+
+    def due(self, second: int, priority: int) -> Event:
+        """Return an event at a second, ranked among those of the same second."""
+
+    def before_change(self) -> None:
+        """Book the delivery up to now, and have the load flow solved again."""
+
+    def tell(self, kind: str, details: dict[str, Any]) -> None:
+        """Write a line to the event log."""
 
 
 class Facade:
@@ -24,7 +41,7 @@ class Facade:
     ``rank`` orders disturbances that act on one second; ``name`` keys its draws.
     """
 
-    def __init__(self, simulation: Simulation, rank: int, name: str) -> None:
+    def __init__(self, simulation: Running, rank: int, name: str) -> None:
         self._simulation, self._rank, self._name = simulation, rank, name
         self._case = simulation.case
 
@@ -107,7 +124,7 @@ class Facade:
 
     def log(self, kind: str, **details: Any) -> None:
         """Write a line to the run's event log."""
-        self._simulation.recorder.event(self.now_s, kind, details)
+        self._simulation.tell(kind, details)
 
     def _rows(self, groups: Sequence[str]) -> np.ndarray:
         own = self._case.population.groups

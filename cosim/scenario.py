@@ -11,237 +11,30 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from cosim import document, validation
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.glossary import KPIS
 from cosim.known_keys import known_keys
 from cosim.plugins import DisturbanceField, MarketField, PolicyField, ProfilesField
+from cosim.sections import (
+    Co2,
+    Effect,
+    Expectation,
+    FeederSection,
+    Group,
+    Latency,
+    Scale,
+    Section,
+    Tariff,
+    Time,
+)
 from cosim.timegrid import TimeGrid
-from cosim.times import HourOfDay, Moment, Name, PricePerKwh, Zone
-
-
-class Section(BaseModel):
-    """Base of the scenario's parts: frozen, no unknown keys, no infinities."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Time(Section):
-    """When the run takes place and how it is cut into market intervals."""
-
-    start: Moment = Field(description="begin of the first delivery")
-    days: int = Field(ge=1, le=366, description="length of the run [d]")
-    interval_minutes: Literal[5, 10, 15, 30, 60] = Field(15, description="market interval [min]")
-    gate_lead_seconds: int = Field(
-        60, ge=3, le=3600, description="how long before delivery the gates open [s]"
-    )
-    zone: Zone = Field("Europe/Berlin", description="civil zone of tariffs and calendar")
-
-    @model_validator(mode="after")
-    def _lead_fits(self) -> Time:
-        if self.gate_lead_seconds >= self.interval_minutes * 60:
-            what = (
-                f"gate_lead_seconds {self.gate_lead_seconds} must be below the interval "
-                f"({self.interval_minutes * 60} s)"
-            )
-            raise validation.refusal([(("gate_lead_seconds",), what, "shorten the lead")])
-        return self
-
-
-class Limits(Section):
-    """What counts as a grid breach."""
-
-    vm_min_pu: float = Field(0.90, ge=0.5, le=1.0, description="lower voltage limit [p.u.]")
-    vm_max_pu: float = Field(1.10, ge=1.0, le=1.5, description="upper voltage limit [p.u.]")
-    line_percent: float = Field(100.0, ge=1.0, le=1000.0, description="line loading limit [%]")
-    trafo_percent: float = Field(
-        100.0, ge=1.0, le=1000.0, description="transformer loading limit [%]"
-    )
-
-
-class FeederSection(Section):
-    """The network and how its load flow is solved."""
-
-    source: Literal["simbench", "pandapower", "json"] = Field(
-        "simbench", description="where the network comes from"
-    )
-    name: str = Field(
-        min_length=1,
-        max_length=200,
-        description="simbench code, function of pandapower.networks, or path of a pandapower .json",
-    )
-    engine: Literal["auto", "tree", "pandapower"] = Field(
-        "auto", description="how the load flow is solved; auto: tree where it can"
-    )
-    verify_every: int = Field(
-        0, ge=0, description="compare with pandapower every so many load flows; 0: at start only"
-    )
-    slack_vm_pu: float | None = Field(
-        None, ge=0.8, le=1.2, description="upstream voltage; default: the network's own [p.u.]"
-    )
-    limits: Limits = Limits()
-    line_rating_ka: float | dict[str, float] | None = Field(
-        None, description="override of line ratings, one number or by line name [kA]"
-    )
-    trafo_rating_kva: float | dict[str, float] | None = Field(
-        None, description="override of transformer ratings, one number or by name [kVA]"
-    )
-
-
-class Period(Section):
-    """A daily window with its own prices."""
-
-    hours: tuple[HourOfDay, HourOfDay] = Field(description="begin and end, civil hours [h]")
-    days: Literal["all", "weekdays", "weekend"] = Field("all", description="days of the week")
-    retail_eur_per_kwh: PricePerKwh | None = Field(None, description="default: the tariff's")
-    feed_in_eur_per_kwh: PricePerKwh | None = Field(None, description="default: the tariff's")
-
-    @model_validator(mode="after")
-    def _has_length(self) -> Period:
-        if self.hours[0] == self.hours[1]:
-            what = f"the period begins and ends at {self.hours[0]:g} h"
-            raise validation.refusal([(("hours",), what, "write [0, 24] for the whole day")])
-        return self
-
-
-class Tariff(Section):
-    """What the supplier asks and pays, by time of use; the last matching period wins."""
-
-    retail_eur_per_kwh: PricePerKwh = Field(0.20, description="price of drawn energy")
-    feed_in_eur_per_kwh: PricePerKwh = Field(0.10, description="price of fed-in energy")
-    periods: tuple[Period, ...] = Field((), description="windows with prices of their own")
-
-    @model_validator(mode="after")
-    def _spread(self) -> Tariff:
-        found: list[validation.Located] = []
-        for index, (retail, feed_in) in enumerate(self.price_pairs()):
-            if feed_in > retail:
-                path = ("periods", index - 1) if index else ("feed_in_eur_per_kwh",)
-                what = f"feed-in {feed_in} above retail {retail} EUR/kWh"
-                remedy = "lower it: else feeding in what was just drawn earns without end"
-                found.append((path, what, remedy))
-        if found:
-            raise validation.refusal(found)
-        return self
-
-    def price_pairs(self) -> Iterable[tuple[float, float]]:
-        """Yield (retail, feed-in) of the base and of each period."""
-        yield self.retail_eur_per_kwh, self.feed_in_eur_per_kwh
-        for period in self.periods:
-            yield (
-                self.retail_eur_per_kwh
-                if period.retail_eur_per_kwh is None
-                else period.retail_eur_per_kwh,
-                self.feed_in_eur_per_kwh
-                if period.feed_in_eur_per_kwh is None
-                else period.feed_in_eur_per_kwh,
-            )
-
-
-#: no power station emits more
-LARGEST_KG_PER_KWH = 3.0
-Intensity = Annotated[float, Field(ge=0.0, le=LARGEST_KG_PER_KWH)]
-
-
-class Co2(Section):
-    """Carbon intensity of energy from upstream: one number, 24 hourly ones, or a CSV column."""
-
-    kg_per_kwh: Intensity = Field(0.4, description="constant intensity")
-    hourly_kg_per_kwh: tuple[Intensity, ...] | None = Field(
-        None, min_length=24, max_length=24, description="by civil hour of day"
-    )
-    csv: Path | None = Field(None, description="file with a time series")
-    time_zone: Zone = Field("UTC", description="zone of times without offset")
-    time_column: str = Field("time", description="column of the time in the file")
-    column: str = Field("co2_kg_per_kwh", description="column of the intensity in the file")
-    unit: Literal["kg/kWh", "g/kWh"] = Field("kg/kWh", description="unit in the file")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Co2:
-        if self.csv is not None and self.hourly_kg_per_kwh is not None:
-            raise ValueError("give either csv or hourly_kg_per_kwh, not both")
-        return self
-
-
-class Battery(Section):
-    """Constants that replace those of the profile source."""
-
-    capacity_kwh: float | None = Field(
-        None, ge=0.0, le=2000.0, description="default: the source's; 0: no battery"
-    )
-    rating_kw: float | None = Field(
-        None, ge=0.0, le=2000.0, description="power limit, both ways; default: the source's"
-    )
-    efficiency: float | None = Field(None, gt=0.3, le=1.0, description="round trip [-]")
-    soc_min: float = Field(0.0, ge=0.0, le=1.0, description="least state of charge [-]")
-    soc_max: float = Field(1.0, ge=0.0, le=1.0, description="highest state of charge [-]")
-    soc_initial: float = Field(0.5, ge=0.0, le=1.0, description="state of charge at the start [-]")
-    wear_eur_per_kwh: float = Field(0.0, ge=0.0, le=1.0, description="per kWh of throughput")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Battery:
-        if not self.soc_min <= self.soc_initial <= self.soc_max:
-            raise ValueError("soc_min <= soc_initial <= soc_max must hold")
-        return self
-
-
-class Group(Section):
-    """Participants that share a policy; the first group that fits takes a participant."""
-
-    members: Literal["all", "battery", "pv", "consumers"] | tuple[str, ...] = Field(
-        "all", description="a kind of participant, or their names"
-    )
-    share: float = Field(
-        1.0, gt=0.0, le=1.0, description="part of the members taken, drawn by name and seed"
-    )
-    policy: Name = Field(description="a name under 'policies'")
-    battery: Battery = Battery()
-    tariff: Tariff | None = Field(None, description="own tariff instead of the scenario's")
-
-
-class Latency(Section):
-    """How long orders travel, drawn per prosumer and interval, uniform in whole seconds."""
-
-    min_s: int = Field(0, ge=0, le=86_400, description="shortest travel time [s]")
-    max_s: int = Field(0, ge=0, le=86_400, description="longest travel time [s]")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Latency:
-        if self.min_s > self.max_s:
-            raise ValueError("min_s must not exceed max_s")
-        return self
-
-
-class Scale(Section):
-    """Factors on the profile source's homes, for the whole run."""
-
-    load: float = Field(1.0, ge=0.0, le=20.0, description="on active and reactive load [-]")
-    pv: float = Field(1.0, ge=0.0, le=20.0, description="on PV output and size [-]")
-    battery: float = Field(1.0, ge=0.0, le=20.0, description="on capacity and rating [-]")
-
-
-class Effect(Section):
-    """The KPI a stress is meant to move, held by a test on paired seeds."""
-
-    kpi: str = Field(description="name of a key figure")
-    direction: Literal["up", "down"] = Field(description="where the stress moves it")
-    at_least: float = Field(gt=0.0, description="least difference, in the KPI's unit")
-    against: str = Field(
-        "undisturbed", description="'undisturbed', or the path of the plain scenario"
-    )
-
-
-class Expectation(Section):
-    """A bound a KPI must keep; a miss ends the run with exit code 1."""
-
-    kpi: str = Field(description="name of a key figure")
-    min: float | None = Field(None, description="least allowed value, in the KPI's unit")
-    max: float | None = Field(None, description="highest allowed value, in the KPI's unit")
+from cosim.times import Name
 
 
 class Scenario(Section):

@@ -193,6 +193,10 @@ class Simulation:
         self.env.schedule(event, priority=priority, delay=second - self.env.now)  # type: ignore[arg-type]
         return event
 
+    def tell(self, kind: str, details: dict[str, Any]) -> None:
+        """Write a line to the event log."""
+        self.recorder.event(int(self.env.now), kind, details)
+
     def before_change(self) -> None:
         """Book the delivery up to now; the changed world is solved again once per second."""
         now = int(self.env.now)

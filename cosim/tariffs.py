@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from cosim.population import Population, Tariffs
-from cosim.scenario import LARGEST_KG_PER_KWH, Scenario, Tariff
+from cosim.scenario import Scenario
+from cosim.sections import LARGEST_KG_PER_KWH, Tariff
 from cosim.timegrid import TimeGrid
 from cosim.timeseries.one_series import OneSeries
 

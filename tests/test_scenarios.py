@@ -19,7 +19,8 @@ from cosim.__main__ import main
 from cosim.case import Case, load_case
 from cosim.glossary import KPIS
 from cosim.record import MemoryRecorder, RunSummary
-from cosim.scenario import Effect, LoadedScenario, load_scenario
+from cosim.scenario import LoadedScenario, load_scenario
+from cosim.sections import Effect
 from cosim.simulation import Simulation
 
 FOLDER = Path(__file__).parent.parent / "scenarios"

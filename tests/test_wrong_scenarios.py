@@ -421,7 +421,7 @@ def test_a_plug_in_that_asks_for_an_unknown_feature(
 
 def test_the_scenario_knows_the_engines_of_the_feeder() -> None:
     from cosim.feeder.settings import ENGINES
-    from cosim.scenario import FeederSection
+    from cosim.sections import FeederSection
 
     assert get_args(FeederSection.model_fields["engine"].annotation) == ENGINES
 

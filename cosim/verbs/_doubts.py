@@ -8,7 +8,7 @@ import numpy as np
 
 from cosim.case import Case
 from cosim.document import Path
-from cosim.scenario import Tariff
+from cosim.sections import Tariff
 
 
 def doubts(case: Case) -> list[str]:

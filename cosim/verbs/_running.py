@@ -16,7 +16,8 @@ from types import FrameType
 from cosim.case import Case
 from cosim.glossary import KPIS
 from cosim.record import RunRecorder, RunSummary, new_run_folder
-from cosim.scenario import Expectation, LoadedScenario
+from cosim.scenario import LoadedScenario
+from cosim.sections import Expectation
 from cosim.simulation import Simulation
 from cosim.verbs import _screen
 from cosim.verbs._common import load, ready, take_plugins, warn
