@@ -23,6 +23,7 @@ class Conditions:
         self._active: dict[Factor | Literal["delay"], list[np.ndarray]] = {"delay": []}
         self._active |= {name: [] for name in FACTORS}
         self._combined = {name: np.ones(count) for name in FACTORS}
+        self._outages: list[tuple[str, ...]] = []
         self.delay_s = np.zeros(count)
         self.disturbed_messages = False
 
@@ -37,6 +38,21 @@ class Conditions:
     def delay(self, seconds: np.ndarray) -> Callable[[], None]:
         """Delay orders by ``seconds`` ``[n]``; return what ends it."""
         return self._put("delay", seconds)
+
+    @property
+    def open_lines(self) -> frozenset[str]:
+        """The lines that at least one outage keeps open."""
+        return frozenset(name for outage in self._outages for name in outage)
+
+    @property
+    def supply(self) -> bool:
+        """Whether no outage keeps the supply off."""
+        return () not in self._outages
+
+    def outage(self, *lines: str) -> Callable[[], None]:
+        """Put an outage on, of lines or without any of the supply; return what takes it off."""
+        self._outages.append(lines)
+        return lambda: self._outages.remove(lines)
 
     def _put(self, name: Factor | Literal["delay"], value: np.ndarray) -> Callable[[], None]:
         entry = np.array(np.broadcast_to(value, self._count), dtype=float)

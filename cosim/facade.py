@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from simpy import Environment, Event
 from cosim.case import Case
 from cosim.conditions import Conditions, Factor
 from cosim.feeder.feeder import Feeder
+from cosim.feeder.settings import check_name
 from cosim.seeds import uniforms
 
 Undo = Callable[[], None]
@@ -43,7 +45,7 @@ class Facade:
 
     def __init__(self, simulation: Running, rank: int, name: str) -> None:
         self._simulation, self._rank, self._name = simulation, rank, name
-        self._case = simulation.case
+        self._case, self._base = simulation.case, simulation.feeder.topology
 
     @property
     def now_s(self) -> int:
@@ -113,14 +115,12 @@ class Facade:
         return self._simulation.conditions.delay(np.where(self._rows(groups), seconds, 0))
 
     def open_line(self, name: str) -> Undo:
-        """Open a line at both ends."""
-        feeder = self._simulation.feeder
-        return self._switch(lambda: feeder.open_line(name), lambda: feeder.close_line(name))
+        """Open a line at both ends, until all that opened it have closed it."""
+        return self._outage(name)
 
     def cut_supply(self) -> Undo:
-        """Switch the upstream supply off."""
-        feeder = self._simulation.feeder
-        return self._switch(lambda: feeder.set_supply(False), lambda: feeder.set_supply(True))
+        """Switch the upstream supply off, until all that cut it have restored it."""
+        return self._outage()
 
     def log(self, kind: str, **details: Any) -> None:
         """Write a line to the run's event log."""
@@ -136,10 +136,25 @@ class Facade:
         take_off = self._simulation.conditions.multiply(name, values)
         return self._undoing(take_off)
 
-    def _switch(self, act: Undo, revert: Undo) -> Undo:
+    def _outage(self, *lines: str) -> Undo:
+        for name in lines:
+            check_name(name, self._case.network.lines, "line")
         self._simulation.before_change()
-        act()
-        return self._undoing(revert)
+        lift = self._simulation.conditions.outage(*lines)
+        self._switch()
+
+        def restored() -> None:
+            lift()
+            self._switch()
+
+        return self._undoing(restored)
+
+    def _switch(self) -> None:
+        """Bring the feeder to the topology that the outages leave."""
+        conditions, base = self._simulation.conditions, self._base
+        lines = base.open_lines | conditions.open_lines
+        topology = replace(base, open_lines=lines, supply=base.supply and conditions.supply)
+        self._simulation.feeder.restore(topology)
 
     def _undoing(self, revert: Undo) -> Undo:
         """Return an undo that books the delivery before it reverts."""

@@ -62,7 +62,6 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.delivery": ("arrays", "errors", "physics", "population", "feeder"),
     "cosim.settlement": ("arrays", "errors", "population", "delivery", "markets.base"),
     "cosim.disturbances": ("errors", "plugins", "times", "disturbances"),
-    "cosim.facade": ("conditions", "errors", "seeds"),
     "cosim.timeseries": ("errors", "timegrid", "times", "timeseries"),
     "cosim.profiles": (
         "arrays", "errors", "plugins", "times", "timegrid", "timeseries", "feeder", "profiles",

@@ -181,6 +181,32 @@ def test_its_effect_is_measured_and_its_phases_are_logged(
     assert changed
 
 
+@pytest.mark.parametrize(("begin_s", "end_s"), [*WINDOWS[3:9], (36_917, 36_950), (36_001, 50_400)])
+def test_an_interval_is_metered_to_the_second(
+    begin_s: int, end_s: int, simulate: Callable[..., Simulation], undisturbed: Any
+) -> None:
+    """Load, PV and supply count for exactly the seconds in which they were what they were."""
+    starts = np.arange(DAY_S // STEP_S) * STEP_S
+    seconds = np.minimum(starts + STEP_S, end_s) - np.maximum(starts, begin_s)
+    share = np.clip(seconds, 0, STEP_S)[:, None] / STEP_S * np.ones(10)
+
+    def metered(diary: Any, name: str) -> np.ndarray:
+        return np.stack([getattr(interval.metered, name) for interval in diary.intervals])
+
+    for kind, name, options, factor in (
+        ("pv_collapse", "pv_kwh", {"pv_factor": 0.25}, 0.25),
+        ("cold_snap", "load_kwh", {"load_factor": 3.0, "evening_factor": 1.0}, 3.0),
+        ("supply_outage", "load_kwh", {}, 0.0),
+    ):
+        simulation = simulate(made(kind, begin_s, end_s, **options))
+        simulation.run()
+        expected = metered(undisturbed, name) * (1.0 + (factor - 1.0) * share)
+        assert metered(simulation.recorder, name) == pytest.approx(expected, rel=1e-12)
+    assert metered(simulation.recorder, "dead_share") == pytest.approx(share, rel=1e-12)
+    unserved = metered(undisturbed, "load_kwh") * share
+    assert metered(simulation.recorder, "unserved_kwh") == pytest.approx(unserved, rel=1e-12)
+
+
 OVERLAPS = (
     ((36_123, 46_800), (40_000, 50_123)),  # one begins before the other ends
     ((36_123, 50_123), (40_000, 46_800)),  # one inside the other
