@@ -85,8 +85,9 @@ def settle(population: Population, clearing: Clearing, metered: Metered, prices:
 class Books:
     """The largest closing errors seen, energy [kWh] and money [EUR], relative to their scale.
 
-    Accounts: prosumers, supplier, market operator. The supplier's side is computed from energies
-    and prices of its own, not as the negative of the bills, so a leak shows.
+    Accounts: prosumers, supplier, market operator. What the supplier gets from each prosumer is
+    computed from energies and prices, not as the rest of the bill, so a leak shows, and so does
+    money moved from one prosumer to another.
     """
 
     energy_error: float = 0.0
@@ -98,30 +99,33 @@ class Books:
     def close(
         self, interval: int, clearing: Clearing, metered: Metered, bills: Bills, prices: Prices
     ) -> None:
-        """Check one interval ``[n]``; raise RunError where a book does not close."""
-        sold = np.maximum(bills.imbalance_kwh, 0.0) @ prices.retail_eur_per_kwh
-        bought = np.minimum(bills.imbalance_kwh, 0.0) @ prices.feed_in_eur_per_kwh
+        """Check one interval ``[n]``, row by row; raise RunError where a book does not close."""
+        imbalance, net = bills.imbalance_kwh, metered.net_kwh
         traded = clearing.fills_kwh != 0.0
         price = clearing.payment_eur / np.where(traded, clearing.fills_kwh, 1.0)
-        unwound = bills.closeout_kwh @ np.where(traded, price, 0.0)
-        supplier = sold + bought + unwound
-        operator = clearing.payment_eur.sum()
+        supplier = (
+            np.maximum(imbalance, 0.0) * prices.retail_eur_per_kwh
+            + np.minimum(imbalance, 0.0) * prices.feed_in_eur_per_kwh
+            + bills.closeout_kwh * np.where(traded, price, 0.0)
+        )
         paid = bills.bill_eur
-        money = abs(paid.sum() - supplier - operator) / max(1.0, np.abs(paid).sum())
-        delivered = metered.net_kwh.sum()
-        through = np.abs(metered.net_kwh).sum()
-        trades = abs(clearing.fills_kwh.sum()) / max(1.0, through)
+        money = np.abs(paid - supplier - clearing.payment_eur).sum() / max(1.0, np.abs(paid).sum())
+        through = max(1.0, np.abs(net).sum())
+        meters = np.abs(clearing.fills_kwh + bills.closeout_kwh + imbalance - net).sum() / through
+        trades = abs(clearing.fills_kwh.sum()) + np.abs(clearing.fills_kwh - bills.traded_kwh).sum()
+        trades /= through
         upstream = metered.slack_import_kwh - metered.slack_export_kwh
-        balance = abs(upstream - delivered - metered.losses_kwh) / max(1.0, through)
-        if np.isnan(balance):
+        feeder = abs(upstream - net.sum() - metered.losses_kwh) / through
+        if np.isnan(feeder):
             self.unsolved_intervals += 1
-            balance = 0.0
-        self.supplier_eur += float(supplier)
-        self.operator_eur += float(operator)
-        self.money_error = max(self.money_error, float(money))
-        self.energy_error = max(self.energy_error, float(balance), float(trades))
-        if money > CLOSING_TOLERANCE or max(balance, trades) > CLOSING_TOLERANCE:
+            feeder = 0.0
+        self.supplier_eur += float(supplier.sum())
+        self.operator_eur += float(clearing.payment_eur.sum())
+        errors = [float(error) for error in (money, feeder, meters, trades)]
+        self.money_error = max(self.money_error, errors[0])
+        self.energy_error = max(self.energy_error, *errors[1:])
+        if not all(error <= CLOSING_TOLERANCE for error in errors):  # a NaN does not close either
             raise RunError(
                 f"interval {interval}: the books do not close (money {money:.2e}, feeder energy "
-                f"{balance:.2e}, trades {trades:.2e}, relative to their scale)"
+                f"{feeder:.2e}, meters {meters:.2e}, trades {trades:.2e}, relative to their scale)"
             )

@@ -235,6 +235,30 @@ def test_the_books_refuse_a_meter_that_was_changed(
         Books().close(0, clearing, replace(metered, **{name: value}), bills, prices)
 
 
+@pytest.mark.parametrize("line", ["trade_eur", "closeout_eur", "imbalance_eur"])
+def test_the_books_refuse_money_moved_from_one_prosumer_to_another(
+    population_of: PopulationOf, metered_of: MeteredOf, line: str
+) -> None:
+    clearing, metered, bills, prices = an_interval(population_of, metered_of)
+    moved = getattr(bills, line).copy()
+    moved[0] += 1e-3
+    moved[1] -= 1e-3
+    with pytest.raises(RunError, match="money"):
+        Books().close(0, clearing, metered, replace(bills, **{line: moved}), prices)
+
+
+@pytest.mark.parametrize("line", ["traded_kwh", "closeout_kwh", "imbalance_kwh"])
+def test_the_books_refuse_energy_moved_from_one_prosumer_to_another(
+    population_of: PopulationOf, metered_of: MeteredOf, line: str
+) -> None:
+    clearing, metered, bills, prices = an_interval(population_of, metered_of)
+    moved = getattr(bills, line).copy()
+    moved[0] += 1e-3
+    moved[1] -= 1e-3
+    with pytest.raises(RunError, match="do not close"):
+        Books().close(0, clearing, metered, replace(bills, **{line: moved}), prices)
+
+
 def test_the_books_refuse_a_market_that_makes_energy(
     population_of: PopulationOf, metered_of: MeteredOf
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,23 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from cosim.errors import InputError, Problem
-from cosim.results import load_run
+from cosim.record.folder import MANIFEST
+from cosim.results import Run, load_run
+
+#: the folder, inside that of the run, which holds the runs of its variants
+_VARIANTS = "variants"
 
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """Evaluation series ``[T]``, elements ``[b + l + t]``, limits, and how to label the axes."""
+    """Evaluation series ``[T]``, elements ``[b + l + t]``, limits, and how to label the axes.
+
+    Elements are the columns of elements.csv and ``out_h``: for how long [h] a bus was without
+    supply or a branch open; NaN where the run does not tell.
+    """
 
     title: str
+    source: str  # tells the run, for those who look into a figure's file
     zone: ZoneInfo
     limits: dict[str, float]
     interval_h: float
@@ -44,15 +54,82 @@ def read_run(folder: Path) -> RunData:
     """Read what the figures need; raise InputError where it is missing."""
     run = load_run(folder)
     manifest = run.manifest
-    when = str(manifest["started_at"]).replace("T", " ").removesuffix("+00:00")
+    series = _columns(run.folder / "evaluation_results.csv")
+    elements = _columns(run.folder / "elements.csv")
     return RunData(
-        title=f"{manifest['scenario_name']}   (seed {manifest['seed']}, run {when} UTC)",
+        title=_title(run),
+        source=f"cosim run of {manifest['scenario_name']}, seed {manifest['seed']}, "
+        f"digest {run.digest}",
         zone=ZoneInfo(manifest["zone"]),
         limits=manifest["limits"],
         interval_h=manifest["interval_s"] / 3600.0,
-        series=_columns(run.folder / "evaluation_results.csv"),
-        elements=_columns(run.folder / "elements.csv"),
+        series=series,
+        elements={**elements, "out_h": _hours_out(run, elements["element"])},
     )
+
+
+def _title(run: Run) -> str:
+    """Return the scenario's name; for a variant its name, too, and its own description."""
+    name = str(run.manifest["scenario_name"])
+    folder = run.folder.resolve()
+    main = folder.parent.parent
+    if folder.parent.name != _VARIANTS or not (main / MANIFEST).exists():
+        return name
+    title = f"{name}, {folder.name}"
+    own = str(run.manifest["scenario"]["description"]).strip()
+    if not own or own == str(load_run(main).manifest["scenario"]["description"]).strip():
+        return title
+    return f"{title}: {textwrap.shorten(own, 70, placeholder='…')}"
+
+
+# ---------------------------------------------------------------- outages
+
+
+def _hours_out(run: Run, names: np.ndarray) -> np.ndarray:
+    """Return for how long each element was out [h], NaN without the tables that tell it."""
+    if not {"solves", "bus"} <= set(run.tables):
+        return np.full(len(names), np.nan)
+    import pyarrow.parquet as pq
+
+    index = {name: row for row, name in enumerate(names)}
+    hours = np.zeros(len(names))
+    columns = ["start_s", "end_s", "status", "supply", "open_lines", "open_trafos"]
+    for part in sorted((run.folder / "solves").glob("day-*.parquet")):
+        table = pq.read_table(part, columns=columns)
+        solves = {name: _array(table.column(name)) for name in columns}
+        if solves["supply"].all() and not any((solves[name] != "").any() for name in columns[4:]):
+            continue
+        for name in columns[4:]:
+            _add_open(hours, index, solves, name)
+        _add_dead(hours, index, solves, run.folder / "bus" / part.name)
+    return hours
+
+
+def _add_open(
+    hours: np.ndarray, index: dict[str, int], solves: dict[str, np.ndarray], column: str
+) -> None:
+    length = (solves["end_s"] - solves["start_s"]) / 3600.0
+    for row in np.flatnonzero(solves[column] != ""):
+        text = solves[column][row]
+        for name in [text] if text in index else text.split(","):
+            hours[index[name]] += length[row]
+
+
+def _add_dead(
+    hours: np.ndarray, index: dict[str, int], solves: dict[str, np.ndarray], part: Path
+) -> None:
+    """Add when buses had no voltage though the load flow had a solution."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(part, columns=["start_s", "end_s", "bus", "vm_pu"])
+    begin, end = _array(table.column("start_s")), _array(table.column("end_s"))
+    unsolved = solves["start_s"][solves["status"] == "collapse"]
+    dead = np.isnan(_array(table.column("vm_pu"))) & ~np.isin(begin, unsolved)
+    rows = [index[name] for name in table.column("bus").filter(dead).to_pylist()]
+    np.add.at(hours, rows, (end - begin)[dead] / 3600.0)
+
+
+# ---------------------------------------------------------------- columns
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
