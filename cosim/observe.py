@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,6 +36,11 @@ class View:
     interval_h: float
     hour: float  # civil hour of the begin of delivery
     weekday: float
+
+    @cached_property
+    def feasible_kw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest battery power that can be held for the interval."""
+        return feasible_range_kw(self.population, self.energy_kwh, self.interval_h)
 
 
 #: hours ahead for which the published tariff can be observed
@@ -64,14 +70,6 @@ def _soc(view: View) -> np.ndarray:
     return np.where(capacity > 0.0, view.energy_kwh / np.where(capacity > 0.0, capacity, 1.0), 0.0)
 
 
-def _most_charge(view: View) -> np.ndarray:
-    return feasible_range_kw(view.population, view.energy_kwh, view.interval_h)[1]
-
-
-def _most_discharge(view: View) -> np.ndarray:
-    return -feasible_range_kw(view.population, view.energy_kwh, view.interval_h)[0]
-
-
 def _ahead(index: int) -> Callable[[View], np.ndarray]:
     return lambda view: view.retail_ahead_eur_per_kwh[index]
 
@@ -90,10 +88,11 @@ FEATURES: dict[str, Feature] = {
         Feature("efficiency", "-", 0, 1, "battery round-trip efficiency",
                 lambda v: v.population.efficiency),
         Feature("most_charge_kw", "kW", 0, _INF,
-                "highest power the battery can charge with for the whole interval", _most_charge),
+                "highest power the battery can charge with for the whole interval",
+                lambda v: v.feasible_kw[1]),
         Feature("most_discharge_kw", "kW", 0, _INF,
                 "highest power the battery can discharge with for the whole interval",
-                _most_discharge),
+                lambda v: -v.feasible_kw[0]),
         Feature("pv_kwp", "kW", 0, _INF, "installed PV", lambda v: v.population.pv_kwp),
         Feature("measured_load_kw", "kW", 0, _INF, "own load now", lambda v: v.measured_load_kw),
         Feature("measured_pv_kw", "kW", 0, _INF, "own PV now", lambda v: v.measured_pv_kw),

@@ -16,6 +16,8 @@ from cosim.results import Run, load_run
 
 #: the folder, inside that of the run, which holds the runs of its variants
 _VARIANTS = "variants"
+#: kind and name of an element, and for how long it was out [h]
+_Out = tuple[tuple[str, str], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ def read_run(folder: Path) -> RunData:
         limits=manifest["limits"],
         interval_h=manifest["interval_s"] / 3600.0,
         series=series,
-        elements={**elements, "out_h": _hours_out(run, elements["element"])},
+        elements={**elements, "out_h": _hours_out(run, elements)},
     )
 
 
@@ -85,48 +87,55 @@ def _title(run: Run) -> str:
 # ---------------------------------------------------------------- outages
 
 
-def _hours_out(run: Run, names: np.ndarray) -> np.ndarray:
+#: columns of the solves that name open branches, and the kind of these
+_OPEN = {"open_lines": "line", "open_trafos": "trafo"}
+
+
+def _hours_out(run: Run, elements: dict[str, np.ndarray]) -> np.ndarray:
     """Return for how long each element was out [h], NaN without the tables that tell it."""
+    names, kinds = elements["element"], elements["kind"]
     if not {"solves", "bus"} <= set(run.tables):
         return np.full(len(names), np.nan)
     import pyarrow.parquet as pq
 
-    index = {name: row for row, name in enumerate(names)}
+    row_of = {key: row for row, key in enumerate(zip(kinds, names, strict=True))}
     hours = np.zeros(len(names))
-    columns = ["start_s", "end_s", "status", "supply", "open_lines", "open_trafos"]
+    columns = ["start_s", "end_s", "status", "supply", *_OPEN]
     for part in sorted((run.folder / "solves").glob("day-*.parquet")):
         table = pq.read_table(part, columns=columns)
         solves = {name: _array(table.column(name)) for name in columns}
-        if solves["supply"].all() and not any((solves[name] != "").any() for name in columns[4:]):
-            continue
-        for name in columns[4:]:
-            _add_open(hours, index, solves, name)
-        _add_dead(hours, index, solves, run.folder / "bus" / part.name)
+        out = [_open(solves, column) for column in _OPEN]
+        if solves["supply"].all() and not any(out):
+            continue  # most days: the buses need not be read
+        out.append(_dead(solves, run.folder / "bus" / part.name))
+        for key, length in (item for items in out for item in items):
+            hours[row_of[key]] += length
     return hours
 
 
-def _add_open(
-    hours: np.ndarray, index: dict[str, int], solves: dict[str, np.ndarray], column: str
-) -> None:
+def _open(solves: dict[str, np.ndarray], column: str) -> list[_Out]:
+    """Return the branches a column of the solves names, once for each load flow."""
     length = (solves["end_s"] - solves["start_s"]) / 3600.0
-    for row in np.flatnonzero(solves[column] != ""):
-        text = solves[column][row]
-        for name in [text] if text in index else text.split(","):
-            hours[index[name]] += length[row]
+    return [
+        ((_OPEN[column], name), length[row])
+        for row in np.flatnonzero(solves[column] != "")
+        for name in solves[column][row].split(",")
+    ]
 
 
-def _add_dead(
-    hours: np.ndarray, index: dict[str, int], solves: dict[str, np.ndarray], part: Path
-) -> None:
-    """Add when buses had no voltage though the load flow had a solution."""
+def _dead(solves: dict[str, np.ndarray], part: Path) -> list[_Out]:
+    """Return the buses without voltage, once for each load flow that has a solution."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(part, columns=["start_s", "end_s", "bus", "vm_pu"])
     begin, end = _array(table.column("start_s")), _array(table.column("end_s"))
     unsolved = solves["start_s"][solves["status"] == "collapse"]
     dead = np.isnan(_array(table.column("vm_pu"))) & ~np.isin(begin, unsolved)
-    rows = [index[name] for name in table.column("bus").filter(dead).to_pylist()]
-    np.add.at(hours, rows, (end - begin)[dead] / 3600.0)
+    names = table.column("bus").filter(dead).to_pylist()
+    return [
+        (("bus", name), hours)
+        for name, hours in zip(names, (end - begin)[dead] / 3600.0, strict=True)
+    ]
 
 
 # ---------------------------------------------------------------- columns

@@ -32,10 +32,9 @@ def summary(case: Case) -> str:
 
 
 def named(plugin: Plugin) -> str:
-    """Return a plug-in's name with the options that differ from their defaults."""
-    fields = type(plugin).model_fields
-    options = plugin.model_dump(mode="json", exclude_defaults=True)
-    own = [f"{key} {json.dumps(options[key])}" for key in fields if key in options]
+    """Return a plug-in's name with its options, those that say nothing left out."""
+    options = plugin.model_dump(mode="json")
+    own = [f"{key} {json.dumps(value)}" for key, value in options.items() if value or value == 0]
     return f"{plugin.kind()} ({', '.join(own)})" if own else plugin.kind()
 
 
