@@ -30,7 +30,7 @@ STYLE: Any = {
 
 def panels(figure: Any, heights: tuple[float, ...]) -> list[Any]:
     """Return axes one above the other over the same time, with room for legends at the right."""
-    margins = {"left": 0.075, "right": 0.775, "top": 0.945, "bottom": 0.1, "hspace": 0.12}
+    margins = {"left": 0.085, "right": 0.785, "top": 0.945, "bottom": 0.1, "hspace": 0.12}
     axes = figure.subplots(
         len(heights), 1, sharex=True, squeeze=False, height_ratios=heights, gridspec_kw=margins
     )

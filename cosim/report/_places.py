@@ -25,19 +25,32 @@ class Places:
 
     @property
     def aspect(self) -> float:
-        """How much longer a unit of y is drawn than one of x; degrees of longitude shrink."""
+        """How much longer a unit of y is drawn than one of x.
+
+        Degrees of longitude shrink with latitude, metres do not, and a tree fills a square.
+        """
         at = self.at[~self.upstream]
+        if not self.geographic:
+            width, height = np.ptp(at, axis=0) if len(at) else (0.0, 0.0)
+            return float(width / height) if width > 0.0 and height > 0.0 else 1.0
         degrees = (np.abs(at[:, 0]) <= 180.0).all() and (np.abs(at[:, 1]) <= 85.0).all()
         small = bool(len(at)) and bool((np.ptp(at, axis=0) < 5.0).all())
-        if not (self.geographic and degrees and small):
-            return 1.0
-        return float(1.0 / np.cos(np.radians(at[:, 1].mean())))
+        return float(1.0 / np.cos(np.radians(at[:, 1].mean()))) if degrees and small else 1.0
+
+    @property
+    def span(self) -> float:
+        """The longer side of the feeder, in units of x."""
+        at = self.at[~self.upstream] * (1.0, self.aspect)
+        return float(np.ptp(at, axis=0).max() or 1.0) if len(at) else 1.0
+
+    def off(self, bus: int, way: np.ndarray, share: float) -> np.ndarray:
+        """Return the place ``[2]`` in a direction from a bus, at a share of the span."""
+        place: np.ndarray = self.at[bus] + share * self.span * way / (1.0, self.aspect)
+        return place
 
     def free_direction(self, bus: int) -> np.ndarray:
         """Return the unit vector ``[2]`` from a bus to where, on paper, there is most room."""
-        at = self.at[~self.upstream] * (1.0, self.aspect)
-        here = self.at[bus] * (1.0, self.aspect)
-        span = np.ptp(at, axis=0).max() or 1.0
+        here, span = self.at[bus] * (1.0, self.aspect), self.span
         angles = np.radians(90.0 - 15.0 * np.arange(24))  # upward first
         ways = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         steps = np.linspace(0.0, 1.0, 6)[:, None, None]

@@ -32,17 +32,18 @@ def ticks(
     """Return places (UTC) and names of at most :data:`MOST_TICKS` + 1 ticks from first to last.
 
     Days begin at midnight of the zone, weeks on Monday. Midnights are named like "Mon 18 Jan",
-    other times like "06:00", and months, where only these fit, like "Jan 2016".
+    other times like "06:00", the first with its date below, and months, where only these fit,
+    like "Jan 2016".
     """
     begin, end = _civil(first, zone), _civil(last, zone)
     span = end - begin
     step = next((m for m in _MINUTES if span <= MOST_TICKS * timedelta(minutes=m)), None)
-    moments = _by_minutes(begin, end, step) if step else _by_months(begin, end)
-    seconds = {int(moment.replace(tzinfo=zone).timestamp()) for moment in moments}
+    chosen = _by_minutes(begin, end, step) if step else _by_months(begin, end)
+    seconds = {int(moment.replace(tzinfo=zone).timestamp()) for moment in chosen}
     places = np.array(sorted(seconds), dtype="datetime64[s]")
     places = places[(places >= first) & (places <= last)]
-    pattern = None if step else "%b %Y"
-    return places, [_name(_civil(place, zone), pattern) for place in places]
+    moments = [_civil(place, zone) for place in places]
+    return places, [_name(moment, bool(step), i == 0) for i, moment in enumerate(moments)]
 
 
 def _civil(when: np.datetime64, zone: ZoneInfo) -> datetime:
@@ -69,12 +70,13 @@ def _by_months(begin: datetime, end: datetime) -> Iterator[datetime]:
         yield datetime(begin.year + year, index + 1, 1)
 
 
-def _name(moment: datetime, pattern: str | None) -> str:
-    if pattern:
-        return moment.strftime(pattern)
+def _name(moment: datetime, days: bool, first: bool) -> str:
+    if not days:
+        return f"{moment:%b %Y}"
+    day = f"{moment:%a} {moment.day} {moment:%b}"
     if (moment.hour, moment.minute) == (0, 0):
-        return f"{moment:%a} {moment.day} {moment:%b}"
-    return f"{moment:%H:%M}"
+        return day
+    return f"{moment:%H:%M}\n{day}" if first else f"{moment:%H:%M}"
 
 
 def _years(first: np.datetime64, last: np.datetime64, zone: ZoneInfo) -> str:

@@ -26,6 +26,7 @@ class _Look:
     watched: np.ndarray  # [b] not upstream
     worst: np.ndarray  # [b]
     bus_out_h: np.ndarray  # [b]
+    all_out_h: float  # for how long every bus was without supply at once
     line_percent: np.ndarray  # [l]
     line_out_h: np.ndarray  # [l]
     trafo_percent: np.ndarray  # [t]
@@ -33,6 +34,11 @@ class _Look:
     limits: dict[str, float]
     volts: Any
     loads: Any
+
+    @property
+    def dead(self) -> np.ndarray:
+        """Where buses were without supply while others had it, bool ``[b]``."""
+        return self.bus_out_h > self.all_out_h + 1e-9
 
     def beyond(self, vm_pu: np.ndarray) -> np.ndarray:
         """Return where voltages are outside their band, bool ``[b]``."""
@@ -57,14 +63,14 @@ def feeder_map(figure: Any, data: RunData) -> None:
     extent = np.ptp(drawn, axis=0) if len(drawn) else np.ones(2)
     broad = look.where.geographic and extent[0] > 1.5 * look.where.aspect * extent[1]
     shape = (2, 1) if broad else (1, 2)
-    margins = {"left": 0.01, "right": 0.8, "top": 0.89, "bottom": 0.16, "wspace": 0.03,
-               "hspace": 0.12}  # fmt: skip
+    margins = {"left": 0.01, "right": 0.785, "top": 0.94, "bottom": 0.2, "wspace": 0.03,
+               "hspace": 0.15}  # fmt: skip
     for axes, (column, title) in zip(
         figure.subplots(*shape, gridspec_kw=margins).flat, _PANELS.items(), strict=True
     ):
         vm = data.elements[column][buses]
         _panel(axes, look, vm)
-        axes.set_title(title + _reach(column, vm), fontsize=8, loc="center")
+        axes.set_title(title + _reach(column, vm), fontsize=8, loc="center", y=-0.06)
     _scales(figure, look)
     figure.suptitle(f"{data.title} — feeder, extremes of the run", x=0.01, ha="left", fontsize=9)
     figure.text(0.01, 0.02, _caption(look), fontsize=8)
@@ -94,7 +100,7 @@ def _look(data: RunData) -> _Look:
     where = places(data)
     return _Look(
         where, ~where.upstream, worst_voltage(low, high, limits), e["out_h"][bus],
-        e["loading_max_percent"][line], e["out_h"][line],
+        float(e["out_h"][bus].min()), e["loading_max_percent"][line], e["out_h"][line],
         e["loading_max_percent"][trafo], e["out_h"][trafo], limits,
         volts=ScalarMappable(volts, _voltage_colors()),
         loads=ScalarMappable(Normalize(0.0, min(1.05 * highest, 2.0 * top)), greys),
@@ -123,8 +129,8 @@ def _panel(axes: Any, look: _Look, vm: np.ndarray) -> None:
     _lines(axes, look)
     watched = look.watched
     at, vm = look.where.at[watched], vm[watched]
-    beyond, dead = look.beyond(vm), look.bus_out_h[watched] > 0.0
-    axes.scatter(at[dead, 0], at[dead, 1], marker="s", s=70, facecolors="none", edgecolors="black",
+    beyond, dead = look.beyond(vm), look.dead[watched]
+    axes.scatter(at[dead, 0], at[dead, 1], marker="s", s=55, facecolors="none", edgecolors="black",
                  linewidths=0.8, zorder=3, gid="dead")  # fmt: skip
     axes.scatter(
         at[:, 0], at[:, 1], c=vm, s=np.where(beyond, 36, 22), zorder=4, cmap=look.volts.cmap,
@@ -176,6 +182,8 @@ def _stations(axes: Any, look: _Look) -> None:
         way = look.where.free_direction(int(bus))
         feeds = bool(look.where.upstream[above].any())
         color = MAGENTA if look.trafo_over[here].any() else "black"
+        room = 0.2 + 0.25 * abs(way[0]) if feeds else 0.06  # words are longer than high
+        axes.update_datalim([look.where.off(int(bus), way, room)])
         _stem(axes, at[bus], 30.0 * way if feeds else 16.0 * way)
         for reach, face in ((19.0, "white"), (13.0, "none")):
             _spot(axes, at[bus], reach * way, marker="o", markersize=9, markerfacecolor=face,
@@ -183,7 +191,7 @@ def _stations(axes: Any, look: _Look) -> None:
         if (look.trafo_out_h[here] > 0.0).any():
             _spot(axes, at[bus], 16.0 * way, gid="open", **_CROSS)
         if feeds:
-            if (look.bus_out_h[above] > 0.0).any():
+            if look.all_out_h > 0.0:
                 _spot(axes, at[bus], 28.0 * way, gid="upstream out", **_CROSS)
             _name(axes, at[bus], 34.0 * way, _station_text(look.trafo_percent[here]))
 
@@ -204,7 +212,7 @@ def _spot(axes: Any, at: np.ndarray, offset: np.ndarray, **marker: Any) -> None:
     """Draw a marker so many points away from a place."""
     from matplotlib.transforms import ScaledTranslation
 
-    shift = ScaledTranslation(*(offset / 72.0), axes.figure.dpi_scale_trans)
+    shift = ScaledTranslation(offset[0] / 72.0, offset[1] / 72.0, axes.figure.dpi_scale_trans)
     axes.plot(*at, transform=axes.transData + shift, zorder=5, clip_on=False, **marker)
 
 
@@ -223,14 +231,14 @@ def _scales(figure: Any, look: _Look) -> None:
     """Draw both colour scales with the limits marked on them."""
     limits = look.limits
     low, high = limits["vm_min_pu"], limits["vm_max_pu"]
-    bar = figure.colorbar(look.volts, cax=figure.add_axes((0.82, 0.17, 0.016, 0.68)))
+    bar = figure.colorbar(look.volts, cax=figure.add_axes((0.8, 0.2, 0.015, 0.68)))
     _ticks(bar, np.linspace(low, high, 5), {low: f"{low:g}, limit", high: f"{high:g}, limit"})
     bar.ax.set_title("voltage [p.u.]", fontsize=8)
     line, trafo = limits["line_percent"], limits["trafo_percent"]
     names = {line: f"{line:g}, limit"}
     if line != trafo:
         names = {line: f"{line:g}, lines", trafo: f"{trafo:g}, transf."}
-    bar = figure.colorbar(look.loads, cax=figure.add_axes((0.917, 0.17, 0.016, 0.68)))
+    bar = figure.colorbar(look.loads, cax=figure.add_axes((0.905, 0.2, 0.015, 0.68)))
     _ticks(bar, np.linspace(0.0, line, 5), names)
     bar.ax.set_title("loading [%]", fontsize=8)
 
@@ -263,12 +271,13 @@ def _entries(look: _Look, data: RunData) -> list[Any]:
     out_h = {"line": look.line_out_h, "trafo": look.trafo_out_h}
     if text := _out_text(names, out_h):
         entries.append(entry(text, **_CROSS))
-    lost = look.bus_out_h[look.where.upstream]
-    if (lost > 0.0).any():
-        entries.append(entry(f"supply from upstream out for {lost.max():.1f} h", **_CROSS))
-    dead = look.bus_out_h[look.watched]
-    if (dead > 0.0).any():
-        text = f"bus without supply: {int((dead > 0.0).sum())}, for up to {dead.max():.1f} h"
+    if look.all_out_h > 0.0:
+        text = f"upstream out: all buses without supply for {look.all_out_h:.1f} h"
+        entries.append(entry(text, **_CROSS))
+    dead = look.dead & look.watched
+    if dead.any():
+        hours = look.bus_out_h[dead].max()
+        text = f"buses without supply: {int(dead.sum())}, for up to {hours:.1f} h"
         entries.append(entry(text, linestyle="none", marker="s", markersize=8, color="black",
                              markerfacecolor="none", markeredgewidth=0.8))  # fmt: skip
     return entries

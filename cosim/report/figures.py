@@ -13,8 +13,19 @@ import numpy as np
 
 from cosim.record.folder import replacing
 from cosim.report._drawing import (
-    BLUE, GREEN, GREY, ORANGE, RED, STYLE, fill, legend, line, note, padded, panels, shade,
-)  # fmt: skip
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    STYLE,
+    fill,
+    legend,
+    line,
+    note,
+    padded,
+    panels,
+    shade,
+)
 from cosim.report._time_axis import time_axis
 from cosim.report.data import RunData, read_run
 from cosim.report.feeder_map import feeder_map
@@ -128,8 +139,8 @@ def voltage_envelope(figure: Any, data: RunData) -> None:
     series = data.series
     low, high = series["vm_min_pu"], series["vm_max_pu"]
     for axes in (close, whole):
-        fill(axes, data, low, high, color="#BBD9EC", label="lowest to highest bus")
-        fill(axes, data, series["vm_p05_pu"], series["vm_p95_pu"], color="#5FA2CE",
+        fill(axes, data, low, high, color="#F3C48A", label="lowest to highest bus")
+        fill(axes, data, series["vm_p05_pu"], series["vm_p95_pu"], color="#8DBFE0",
              label="5 % to 95 % of the buses")  # fmt: skip
         line(axes, data, series["vm_p50_pu"], color="black", linewidth=0.9, label="median bus")
         for name, label in (("vm_max_pu", "upper"), ("vm_min_pu", "lower")):
@@ -137,8 +148,6 @@ def voltage_envelope(figure: Any, data: RunData) -> None:
                          label=f"{label} limit {data.limits[name]:g} p.u.")  # fmt: skip
         shade(axes, data)
         axes.set_ylabel("voltage [p.u.]")
-    line(close, data, low, color=GREY, linewidth=0.5)
-    line(close, data, high, color=GREY, linewidth=0.5)
     close.set_ylim(*padded(low, high))
     whole.set_ylim(*padded(low, high, np.array([data.limits[n] for n in _BAND])))
     close.set_title(f"{data.title} — voltages of the buses with supply: close, and in their limits")

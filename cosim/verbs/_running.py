@@ -81,9 +81,9 @@ def run_scenario(arguments: argparse.Namespace) -> int:
             if outcome is None:
                 return INTERRUPTED
             outcomes[name] = outcome
-    if not arguments.no_figures:
-        _draw([folder, *(folder / VARIANTS / name for name in list(outcomes)[1:])], say)
-    return _conclude(loaded, outcomes, folder, say)
+    places = [folder, *(folder / VARIANTS / name for name in list(outcomes)[1:])]
+    pictures = [] if arguments.no_figures else _draw(places, say)
+    return _conclude(loaded, outcomes, folder, pictures, say)
 
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
@@ -147,27 +147,34 @@ def _watched(tick: Ticker, asked: Interruption) -> Callable[[int], None]:
     return told
 
 
-def _draw(folders: Sequence[Path], say: Say) -> None:
+def _draw(folders: Sequence[Path], say: Say) -> list[Path]:
     from cosim.report.figures import draw_figures
 
-    began, drawn = time.monotonic(), 0
+    began, drawn = time.monotonic(), list[Path]()
     for folder in folders:
         try:
-            drawn += len(draw_figures(folder))
+            drawn += draw_figures(folder)
         except Exception:
             print(f"the figures failed; the results are complete in {folder}", file=sys.stderr)
             raise
-    say("drawn", f"{drawn} figures ({time.monotonic() - began:.1f} s)")
+    say("drawn", f"{len(drawn)} figures ({time.monotonic() - began:.1f} s)")
+    return drawn
 
 
 def _conclude(
-    loaded: LoadedScenario, outcomes: dict[str, RunSummary], folder: Path, say: Say
+    loaded: LoadedScenario,
+    outcomes: dict[str, RunSummary],
+    folder: Path,
+    pictures: Sequence[Path],
+    say: Say,
 ) -> int:
     """Print the key figures, the paths and the missed expectations; return the exit code."""
     if not say.quiet:
         _screen.print_kpis(outcomes)
     for text in _screen.remarks(outcomes):
         warn(text)
+    if pictures and not say.quiet:
+        print("\n".join(str(picture) for picture in sorted(pictures)))
     print(folder)
     misses = []
     for index, (name, outcome) in enumerate(outcomes.items()):

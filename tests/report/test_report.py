@@ -16,8 +16,8 @@ from cosim.case import load_case
 from cosim.errors import InputError
 from cosim.record import RunRecorder, new_run_folder
 from cosim.report import screen
-from cosim.report.data import RunData, read_run
 from cosim.report._places import positions, tree_layout
+from cosim.report.data import RunData, read_run
 from cosim.report.feeder_map import worst_voltage
 from cosim.report.figures import FIGURES, draw_figures
 from cosim.scenario import load_scenario
