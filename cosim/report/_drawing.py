@@ -43,11 +43,9 @@ def line(axes: Any, data: RunData, values: np.ndarray, **style: Any) -> None:
 
 
 def fill(axes: Any, data: RunData, low: np.ndarray, high: np.ndarray, **style: Any) -> None:
-    """Fill between two values of each interval."""
-    axes.fill_between(
-        data.edges, np.append(low, low[-1:]), np.append(high, high[-1:]), step="post",
-        linewidth=0.0, **style,
-    )  # fmt: skip
+    """Fill between two values of each interval, and nothing where one of them is NaN."""
+    times = np.repeat(data.edges, 2)[1:-1]  # both ends of each, so that gaps begin at an end
+    axes.fill_between(times, np.repeat(low, 2), np.repeat(high, 2), linewidth=0.0, **style)
 
 
 def shade(axes: Any, data: RunData) -> None:

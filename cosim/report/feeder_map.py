@@ -182,7 +182,7 @@ def _stations(axes: Any, look: _Look) -> None:
         way = look.where.free_direction(int(bus))
         feeds = bool(look.where.upstream[above].any())
         color = MAGENTA if look.trafo_over[here].any() else "black"
-        room = 0.2 + 0.25 * abs(way[0]) if feeds else 0.06  # words are longer than high
+        room = 0.2 + 0.3 * abs(way[0]) if feeds else 0.06  # words are longer than high
         axes.update_datalim([look.where.off(int(bus), way, room)])
         _stem(axes, at[bus], 30.0 * way if feeds else 16.0 * way)
         for reach, face in ((19.0, "white"), (13.0, "none")):
@@ -261,10 +261,12 @@ def _entries(look: _Look, data: RunData) -> list[Any]:
 
     entries = []
     outside = look.beyond(look.worst[look.watched])
-    ring = {"linestyle": "none", "marker": "o", "markerfacecolor": "white", "markersize": 6,
-            "markeredgecolor": MAGENTA, "markeredgewidth": 1.8}  # fmt: skip
+    ring: Any = {"linestyle": "none", "marker": "o", "markerfacecolor": "white", "markersize": 6}
     if outside.any():
-        entries.append(entry("bus beyond a voltage limit", **ring))
+        text = "bus beyond a voltage limit"
+        entries.append(entry(text, markeredgecolor=MAGENTA, markeredgewidth=1.8, **ring))
+    if np.isnan(look.worst[look.watched]).any():
+        entries.append(entry("bus that never had a voltage", markeredgecolor="black", **ring))
     if look.line_over.any() or look.trafo_over.any():
         entries.append(entry("branch above its loading limit", color=MAGENTA, linewidth=3.0))
     names = {kind: data.elements["element"][data.of_kind(kind)] for kind in ("line", "trafo")}

@@ -79,7 +79,7 @@ def market_prices(figure: Any, data: RunData) -> None:
     top.set_ylim(*padded(retail, feed_in, price))
     top.set_title(f"{data.title} — local market")
     fill(bottom, data, 0.0 * volume, volume, color="#56B4E9",
-         label=f"traded, {np.nansum(volume):,.0f} kWh in all")  # fmt: skip
+         label=f"traded,\n{np.nansum(volume):,.0f} kWh in all")  # fmt: skip
     line(bottom, data, possible, color="black", linewidth=0.6, label="physically possible")
     bottom.set_ylabel("kWh per interval")
     bottom.set_ylim(bottom=0.0)
@@ -127,7 +127,7 @@ def _exchange(axes: Any, data: RunData) -> None:
     ):
         flow, energy = sign * data.mean_kw(name), np.nansum(data.series[name])
         if energy > 0.0:
-            text = f"{label}, {energy:,.0f} kWh" if energy >= 1.0 else f"{label}, below 1 kWh"
+            text = f"{label},\n" + (f"{energy:,.0f} kWh" if energy >= 1.0 else "below 1 kWh")
             fill(axes, data, 0.0 * flow, flow, color=color, alpha=0.8, label=text)
     axes.axhline(0.0, color="black", linewidth=0.6)
     axes.set_ylabel("kW")
