@@ -138,7 +138,7 @@ COLUMNS = _table(
     _of("losses_kwh", "kWh", "losses of the feeder"),
     _of("vm_min_pu", "p.u.", "lowest bus voltage, slack bus left out", low=0),
     _of("vm_p05_pu", "p.u.", "5 % quantile of the bus voltages, lowest load flow", low=0),
-    _of("vm_p50_pu", "p.u.", "median bus voltage, mean of the load flows", low=0),
+    _of("vm_p50_pu", "p.u.", "median bus voltage, mean over the time with voltage", low=0),
     _of("vm_p95_pu", "p.u.", "95 % quantile of the bus voltages, highest load flow", low=0),
     _of("vm_max_pu", "p.u.", "highest bus voltage, slack bus left out", low=0),
     _of("line_max_percent", "%", "highest line loading", low=0),

@@ -22,7 +22,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "numpy": ("cosim", "agents", "tools"),
     "pydantic": ("cosim", "agents"),
     "pydantic_core": ("cosim.plugins", "cosim.validation"),
-    "simpy": ("cosim.simulation", "cosim.facade", "cosim.disturbances"),
+    "simpy": ("cosim.simulation", "cosim.facade", "cosim.disturbances", "tools"),
     "pandapower": ("cosim.feeder", *SIMBENCH, "tools"),
     "simbench": ("cosim.feeder", *SIMBENCH, "tools"),
     "yaml": ("cosim.yaml_nodes",),

@@ -143,6 +143,21 @@ def test_the_four_ledgers_of_safety_are_recounted(run: Any) -> None:
     assert kpis["line_max_percent"] == branch[branch["kind"] == "line"]["loading_percent"].max()
 
 
+def test_voltages_of_an_interval_are_those_of_its_load_flows(run: Any) -> None:
+    bus = run.table("bus")
+    bus = bus[bus["bus"] != "MV1.101 Bus 12"]  # the slack's voltage is an input
+    flows = bus.groupby(["interval", "start_s"]).agg(
+        low=("vm_pu", "min"), middle=("vm_pu", "median"), end_s=("end_s", "first")
+    ).reset_index()  # fmt: skip
+    flows["seconds"] = flows["end_s"] - flows["start_s"]
+    flows["weighted"] = flows["middle"] * flows["seconds"]
+    grouped = flows.groupby("interval")
+    results = run.evaluation.reset_index()
+    assert np.array_equal(grouped["low"].min(), results["vm_min_pu"])
+    middle = grouped["weighted"].sum() / grouped["seconds"].sum()
+    assert np.abs(middle - results["vm_p50_pu"]).max() <= 1e-12
+
+
 def test_a_fresh_load_flow_of_the_written_injections_agrees(run: Any, net: Any) -> None:
     """20 random load flows, and 3 with the line open: 1e-6 p.u. and 1e-3 %."""
     solves = run.table("solves")

@@ -1,13 +1,16 @@
-"""The loop that cosim is measured against: SimPy processes around ``pandapower.runpp``.
+"""What cosim is measured against: a plain loop, and compiled load flows written by others.
 
-Written as a researcher would write it in an afternoon, with plain Python numbers and the tables of
-pandapower, and without any of cosim's code. Signs and units are cosim's: battery power > 0 charges,
-orders > 0 buy, kW and kWh.
+The loop is SimPy processes around ``pandapower.runpp``, written as a researcher would write it in
+an afternoon, with plain Python numbers and the tables of pandapower, and without any of cosim's
+code. Signs and units are cosim's: battery power > 0 charges, orders > 0 buy, injections > 0 flow
+into the network, kW, kvar and kWh.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import importlib
 import logging
 import math
 import warnings
@@ -203,7 +206,7 @@ def run_load_flow(net: Any, init: str = "auto") -> None:
 
 
 def build_net(code: str, buses: list[int]) -> Any:
-    """Return the simbench net with one load and one generator for each home, by its bus."""
+    """Return the solved simbench net with one load and one generator for each home, by its bus."""
     import pandapower
     import simbench
 
@@ -214,6 +217,7 @@ def build_net(code: str, buses: list[int]) -> Any:
         net[table] = net[table].iloc[:0]
     pandapower.create_loads(net, buses, p_mw=0.0, q_mvar=0.0)
     pandapower.create_sgens(net, buses, p_mw=0.0, q_mvar=0.0)
+    run_load_flow(net)
     return net
 
 
@@ -229,3 +233,142 @@ def quiet() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
+
+
+class MissingPackageError(Exception):
+    """A package to compare with is not installed."""
+
+
+def optional(name: str) -> Any:
+    """Import a package that only tests and benchmarks need."""
+    try:
+        with quiet():
+            return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0].replace("_", "-")
+        raise MissingPackageError(
+            f"{package} is not installed; it comes with: pip install -e '.[test]'"
+        ) from error
+
+
+class PowerGridModel:
+    """power-grid-model on a simbench net, loads at every bus."""
+
+    def __init__(self, net: Any) -> None:
+        self._pgm = optional("power_grid_model")
+        self._buses = net.bus.index.to_numpy()
+        self._model = self._pgm.PowerGridModel(
+            {
+                "node": self._table(
+                    "node", {"id": self._buses, "u_rated": 1e3 * net.bus.vn_kv.to_numpy()}
+                ),
+                "line": self._table("line", self._lines(net)),
+                "transformer": self._table("transformer", self._transformers(net)),
+                "source": self._table(
+                    "source",
+                    {"id": 10**6, "node": net.ext_grid.bus, "status": 1,
+                     "u_ref": net.ext_grid.vm_pu, "sk": 1e20},
+                ),
+                "sym_load": self._table("sym_load", self._loads()),
+            }
+        )  # fmt: skip
+
+    def solve_one(self, p_kw: np.ndarray, q_kvar: np.ndarray, method: str) -> np.ndarray:
+        """Return the voltages ``[b]`` of one state."""
+        self._model.update(update_data=self._update(p_kw, q_kvar))
+        return self._run(method)
+
+    def solve_many(self, p_kw: np.ndarray, q_kvar: np.ndarray, method: str) -> np.ndarray:
+        """Return the voltages ``[lanes, b]`` of a batch, on one thread."""
+        return self._run(method, update_data=self._update(p_kw, q_kvar), threading=-1)
+
+    def _run(self, method: str, **batch: Any) -> np.ndarray:
+        result = self._model.calculate_power_flow(
+            calculation_method=self._pgm.CalculationMethod[method],
+            output_component_types=["node", "line", "transformer"],
+            **batch,
+        )
+        return result["node"]["u_pu"]
+
+    def _update(self, p_kw: np.ndarray, q_kvar: np.ndarray) -> dict[str, np.ndarray]:
+        update = self._pgm.initialize_array("update", "sym_load", p_kw.shape)
+        update["id"] = self._loads()["id"]
+        update["p_specified"], update["q_specified"] = -1e3 * p_kw, -1e3 * q_kvar
+        return {"sym_load": update}
+
+    def _table(self, kind: str, columns: dict[str, Any]) -> np.ndarray:
+        table = self._pgm.initialize_array("input", kind, max(map(np.size, columns.values())))
+        for name, value in columns.items():
+            table[name] = value
+        return table
+
+    def _loads(self) -> dict[str, Any]:
+        return {
+            "id": 10**5 + self._buses, "node": self._buses, "status": 1,
+            "type": self._pgm.LoadGenType.const_power,
+            "p_specified": 0.0, "q_specified": 0.0,
+        }  # fmt: skip
+
+    @staticmethod
+    def _lines(net: Any) -> dict[str, Any]:
+        line = net.line
+        return {
+            "id": 10**4 + line.index.to_numpy(),
+            "from_node": line.from_bus, "to_node": line.to_bus,
+            "from_status": 1, "to_status": 1,
+            "r1": line.r_ohm_per_km * line.length_km / line.parallel,
+            "x1": line.x_ohm_per_km * line.length_km / line.parallel,
+            "c1": 1e-9 * line.c_nf_per_km * line.length_km * line.parallel,
+            "tan1": 0.0, "i_n": 1e3 * line.max_i_ka,
+        }  # fmt: skip
+
+    def _transformers(self, net: Any) -> dict[str, Any]:
+        """Return the transformers as pi circuits that equal pandapower's T circuits."""
+        trafo, winding = net.trafo, self._pgm.WindingType
+        sn_va = 1e6 * trafo.sn_mva
+        r, g = trafo.vkr_percent / 100.0, trafo.pfe_kw / (1e3 * trafo.sn_mva)
+        z = r + 1j * np.sqrt((trafo.vk_percent / 100.0) ** 2 - r**2)
+        y = g - 1j * np.sqrt((trafo.i0_percent / 100.0) ** 2 - g**2)
+        bend = 1.0 + z * y / 4.0
+        z, y = z * bend, y / bend
+        return {
+            "id": 2 * 10**4 + trafo.index.to_numpy(),
+            "from_node": trafo.hv_bus, "to_node": trafo.lv_bus,
+            "from_status": 1, "to_status": 1,
+            "u1": 1e3 * trafo.vn_hv_kv, "u2": 1e3 * trafo.vn_lv_kv, "sn": sn_va,
+            "uk": np.abs(z), "pk": np.real(z) * sn_va, "i0": np.abs(y), "p0": np.real(y) * sn_va,
+            "winding_from": winding.delta, "winding_to": winding.wye_n,
+            "clock": trafo.shift_degree // 30, "tap_side": 0,
+            "tap_pos": trafo.tap_pos, "tap_min": trafo.tap_min, "tap_max": trafo.tap_max,
+            "tap_nom": trafo.tap_neutral,
+            "tap_size": 1e3 * trafo.vn_hv_kv * trafo.tap_step_percent / 100.0,
+        }  # fmt: skip
+
+
+class LightSim2Grid:
+    """lightsim2grid on a solved pandapower net that has one load at every bus."""
+
+    def __init__(self, net: Any) -> None:
+        series = optional("lightsim2grid.timeSerie")
+        bare = copy.deepcopy(net)
+        bare.sgen = bare.sgen.iloc[:0]  # the converter refuses generators without limits
+        with quiet():
+            self._grid = optional("lightsim2grid.network").init_from_pandapower(bare)
+            self._batch = series.TimeSeriesCPP(self._grid)
+        place = net._pd2ppc_lookups["bus"][net.bus.index]
+        self._start = net._ppc["internal"]["V"][place].copy()
+        self._all = np.ones(len(net.load), dtype=bool)
+
+    def solve_one(self, p_kw: np.ndarray, q_kvar: np.ndarray) -> np.ndarray:
+        """Return the voltages ``[b]`` of one state."""
+        self._grid.update_loads_p(self._all, p_kw / -1e3)
+        self._grid.update_loads_q(self._all, q_kvar / -1e3)
+        return np.abs(self._grid.ac_pf(self._start, 20, 1e-8))
+
+    def solve_many(self, p_kw: np.ndarray, q_kvar: np.ndarray) -> np.ndarray:
+        """Return the voltages ``[lanes, b]`` of a batch, on one thread."""
+        lanes = len(p_kw)
+        slack, none = np.zeros((lanes, 1)), np.zeros((lanes, 0))
+        self._batch.compute_Vs(slack, none, p_kw / -1e3, q_kvar / -1e3, self._start, 20, 1e-8)
+        self._batch.compute_flows()
+        return np.abs(self._batch.get_voltages())

@@ -251,11 +251,14 @@ def _over_solves(stack: Stack, solve: Columns) -> Columns:
     first = np.searchsorted(stack.solve["interval"], stack.market["interval"])
     if len(first) == 0:
         return {name: np.zeros(0) for name in (*_LOW, *_HIGH, "vm_p50_pu", "status")}
-    count = np.diff(np.append(first, len(stack.solve["interval"])))
+    median = solve["vm_p50_pu"]
+    weight = np.where(np.isnan(median), 0.0, solve["duration_s"])  # no voltage, no say
+    held = np.add.reduceat(weight, first)
+    mean = np.add.reduceat(np.where(weight > 0.0, median, 0.0) * weight, first)
     return {
         **{name: np.fmin.reduceat(solve[name], first) for name in _LOW},
         **{name: np.fmax.reduceat(solve[name], first) for name in _HIGH},
-        "vm_p50_pu": np.add.reduceat(solve["vm_p50_pu"], first) / count,
+        "vm_p50_pu": np.where(held > 0.0, mean, np.nan) / np.where(held > 0.0, held, 1.0),
         "status": np.maximum.reduceat(solve["status"], first),
     }
 
