@@ -106,7 +106,13 @@ def test_lanes_are_delivered_metered_and_settled_as_single_intervals(
     bills = settle(population, clearing, metered, prices)
     assert len(kept.solves) == 96
     for k, (interval, solve) in enumerate(zip(kept.intervals, kept.solves, strict=True)):
-        for name in ("vm_pu", "line_loading_percent", "trafo_loading_percent", "slack_p_kw", "losses_kw"):
+        for name in (
+            "vm_pu",
+            "line_loading_percent",
+            "trafo_loading_percent",
+            "slack_p_kw",
+            "losses_kw",
+        ):
             same(getattr(lanes.grid, name)[k], getattr(solve.grid, name))
         same(lanes.p_kw[k], solve.p_kw)
         same(after[k], interval.metered.energy_kwh)
