@@ -273,12 +273,12 @@ class PowerGridModel:
             }
         )  # fmt: skip
 
-    def solve_one(self, p_kw: np.ndarray, q_kvar: np.ndarray, method: str) -> np.ndarray:
+    def solve_one(self, method: str, p_kw: np.ndarray, q_kvar: np.ndarray) -> np.ndarray:
         """Return the voltages ``[b]`` of one state."""
         self._model.update(update_data=self._update(p_kw, q_kvar))
         return self._run(method)
 
-    def solve_many(self, p_kw: np.ndarray, q_kvar: np.ndarray, method: str) -> np.ndarray:
+    def solve_many(self, method: str, p_kw: np.ndarray, q_kvar: np.ndarray) -> np.ndarray:
         """Return the voltages ``[lanes, b]`` of a batch, on one thread."""
         return self._run(method, update_data=self._update(p_kw, q_kvar), threading=-1)
 
@@ -359,14 +359,14 @@ class LightSim2Grid:
         self._start = net._ppc["internal"]["V"][place].copy()
         self._all = np.ones(len(net.load), dtype=bool)
 
-    def solve_one(self, p_kw: np.ndarray, q_kvar: np.ndarray) -> np.ndarray:
-        """Return the voltages ``[b]`` of one state."""
+    def solve_one(self, method: str, p_kw: np.ndarray, q_kvar: np.ndarray) -> np.ndarray:
+        """Return the voltages ``[b]`` of one state; Newton's is the only method."""
         self._grid.update_loads_p(self._all, p_kw / -1e3)
         self._grid.update_loads_q(self._all, q_kvar / -1e3)
         return np.abs(self._grid.ac_pf(self._start, 20, 1e-8))
 
-    def solve_many(self, p_kw: np.ndarray, q_kvar: np.ndarray) -> np.ndarray:
-        """Return the voltages ``[lanes, b]`` of a batch, on one thread."""
+    def solve_many(self, method: str, p_kw: np.ndarray, q_kvar: np.ndarray) -> np.ndarray:
+        """Return the voltages ``[lanes, b]`` of a batch, on one thread; see solve_one."""
         lanes = len(p_kw)
         slack, none = np.zeros((lanes, 1)), np.zeros((lanes, 0))
         self._batch.compute_Vs(slack, none, p_kw / -1e3, q_kvar / -1e3, self._start, 20, 1e-8)
