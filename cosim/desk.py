@@ -72,7 +72,8 @@ class Desk:
                 decision[name][rows] = actions[:, column]
         own_quantity = self._own_quantity if present is None else self._own_quantity | ~present
         answer = Decision(*(decision[name] for name in ACTIONS))
-        return Answer(answer, own_quantity, self._own_price)
+        own_price = self._own_price if present is None else self._own_price & present
+        return Answer(answer, own_quantity, own_price)
 
 
 def _acted(

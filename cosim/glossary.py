@@ -109,8 +109,8 @@ COLUMNS = _table(
     _of("slack_q_kvar", "kvar", "reactive power from upstream", _UPSTREAM),
     _of("losses_kw", "kW", "losses of branches and shunts"),
     _of("supply", "-", "the upstream supply was on"),
-    _of("open_lines", "-", "open lines, comma joined"),
-    _of("open_trafos", "-", "open transformers, comma joined"),
+    _of("open_lines", "-", "open lines, a JSON list of names"),
+    _of("open_trafos", "-", "open transformers, a JSON list of names"),
     # ledger
     _of("line", "-", "line of the bill: trade, closeout or imbalance"),
     _of("debit", "-", "account that pays: a prosumer, 'market' or 'supplier'"),
@@ -191,8 +191,10 @@ KPIS = _table(
         "1/n one has all", low=0, high=1),
     # market
     _of("traded_kwh", "kWh", "energy traded in the local market", low=0),
-    _of("traded_share_percent", "%", "traded energy by the peer-to-peer energy physically possible "
-        "with the metered energies; above 100 where forecasts missed", low=0),
+    _of("traded_share_percent", "%", "share of the peer-to-peer energy physically possible with "
+        "the metered energies that was traded", low=0, high=100),
+    _of("undeliverable_kwh", "kWh", "energy traded beyond that, because meters came out otherwise "
+        "than forecast", low=0),
     _of("mean_price_eur_per_kwh", "EUR/kWh", "clearing price, mean weighted by volume"),
     _of("mean_retail_eur_per_kwh", "EUR/kWh", "retail price, mean of intervals and prosumers"),
     _of("mean_feed_in_eur_per_kwh", "EUR/kWh", "feed-in price, mean of intervals and prosumers"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 import numpy as np
+from numba import guvectorize
 
 from cosim.arrays import freeze
 from cosim.physics.battery import feasible_range_kw
@@ -27,6 +28,13 @@ class Reason(IntFlag):
     PRICE = 16
     OUTAGE = 32  # at delivery: the dead part of the feeder is off
     LATE_CHANGE = 64  # at delivery: the world changed after the decision
+
+
+#: as plain numbers, which compiled code can hold
+NOT_FINITE, RATING, ENERGY, QUANTITY, PRICE = (
+    int(flag)
+    for flag in (Reason.NOT_FINITE, Reason.RATING, Reason.ENERGY, Reason.QUANTITY, Reason.PRICE)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,35 +89,59 @@ def guard(
     ``physical_trades`` an order lies between zero and that position.
     A row with any non-finite entry is rejected whole: battery idle, no order.
     """
-    finite = (
-        np.isfinite(requested.battery_kw)
-        & np.isfinite(requested.quantity_kwh)
-        & np.isfinite(requested.price_eur_per_kwh)
-    )
-    wanted_kw = np.where(finite, requested.battery_kw, 0.0)
     low, high = feasible_range_kw(population, outlook.energy_kwh, hours)
-    battery_kw = np.minimum(np.maximum(wanted_kw, low), high)
-    position = (outlook.load_kw - outlook.pv_kw + battery_kw) * hours
-    wanted_kwh = np.where(own_quantity, requested.quantity_kwh, position)
-    wanted_kwh = np.where(finite, wanted_kwh, 0.0)
-    if physical_trades:
-        quantity = np.minimum(
-            np.maximum(wanted_kwh, np.minimum(position, 0.0)), np.maximum(position, 0.0)
+    with np.errstate(invalid="ignore"):  # requests may be NaN; that is what is looked for
+        battery_kw, quantity, price, position, reason = _guard(
+            requested.battery_kw,
+            requested.quantity_kwh,
+            requested.price_eur_per_kwh,
+            own_quantity,
+            own_price,
+            low,
+            high,
+            population.rating_kw,
+            outlook.load_kw - outlook.pv_kw,
+            outlook.retail_eur_per_kwh,
+            outlook.feed_in_eur_per_kwh,
+            hours,
+            physical_trades,
         )
-    else:
-        quantity = wanted_kwh
-    retail, feed_in = outlook.retail_eur_per_kwh, outlook.feed_in_eur_per_kwh
-    price = np.where(
-        finite & own_price, requested.price_eur_per_kwh, np.where(quantity > 0.0, retail, feed_in)
+    return Guarded(Decision(battery_kw, quantity, price), position, reason)
+
+
+_FLOAT, _BOOL = "float64[:],", "boolean[:],"
+
+
+@guvectorize(
+    ["(" + 3 * _FLOAT + 2 * _BOOL + 7 * _FLOAT + _BOOL + 4 * _FLOAT + "int8[:])"],
+    ",".join(["()"] * 13) + "->" + ",".join(["()"] * 5),
+    cache=True,
+)  # scalar by scalar, so that any leading axes give the same bits
+def _guard(  # type: ignore[no-untyped-def]
+    wanted_kw, wanted_kwh, wanted_price, own_quantity, own_price, low, high, rating, net_kw,
+    retail, feed_in, hours, physical, battery_kw, quantity, price, position, reason,
+):  # fmt: skip
+    """Project the decision of one prosumer."""
+    finite = (
+        np.isfinite(wanted_kw[0]) and np.isfinite(wanted_kwh[0]) and np.isfinite(wanted_price[0])
     )
-    bounded = np.minimum(np.maximum(price, feed_in), retail)
-    over_rating = np.abs(wanted_kw) > population.rating_kw
-    reason = (
-        ~finite * np.int8(Reason.NOT_FINITE)
-        + over_rating * np.int8(Reason.RATING)
-        + ((battery_kw != wanted_kw) & (np.abs(battery_kw) < population.rating_kw))
-        * np.int8(Reason.ENERGY)
-        + (quantity != wanted_kwh) * np.int8(Reason.QUANTITY)
-        + (bounded != price) * np.int8(Reason.PRICE)
-    )
-    return Guarded(Decision(battery_kw, quantity, bounded), position, reason)
+    power = wanted_kw[0] if finite else 0.0
+    battery_kw[0] = min(max(power, low[0]), high[0])
+    position[0] = (net_kw[0] + battery_kw[0]) * hours[0]
+    order = wanted_kwh[0] if own_quantity[0] else position[0]
+    order = order if finite else 0.0
+    quantity[0] = order
+    if physical[0]:
+        quantity[0] = min(max(order, min(position[0], 0.0)), max(position[0], 0.0))
+    limit = retail[0] if quantity[0] > 0.0 else feed_in[0]
+    limit = wanted_price[0] if finite and own_price[0] else limit
+    price[0] = min(max(limit, feed_in[0]), retail[0])
+    reason[0] = NOT_FINITE if not finite else 0
+    if abs(power) > rating[0]:
+        reason[0] |= RATING
+    if battery_kw[0] != power and abs(battery_kw[0]) < rating[0]:
+        reason[0] |= ENERGY
+    if quantity[0] != order:
+        reason[0] |= QUANTITY
+    if price[0] != limit:
+        reason[0] |= PRICE

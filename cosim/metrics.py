@@ -191,8 +191,14 @@ def _jain_savings(facts: Facts) -> float:
 
 @kpi("traded_share_percent")
 def _traded_share(facts: Facts) -> float:
-    series = facts.interval
-    return 100.0 * ratio(total(series["volume_kwh"]), total(series["possible_kwh"]))
+    volume, possible = facts.interval["volume_kwh"], facts.interval["possible_kwh"]
+    return 100.0 * ratio(total(np.minimum(volume, possible)), total(possible))
+
+
+@kpi("undeliverable_kwh")
+def _undeliverable(facts: Facts) -> float:
+    volume, possible = facts.interval["volume_kwh"], facts.interval["possible_kwh"]
+    return total(np.maximum(volume - possible, 0.0))
 
 
 @kpi("mean_price_eur_per_kwh")

@@ -41,9 +41,12 @@ class Draws:
         self._per_day, self._width = per_day, width
         self._day = -1
         self._block = np.zeros((0, len(self._entities), width))
+        self._nothing = np.zeros((len(self._entities), 0))
 
     def at(self, interval: int) -> np.ndarray:
         """Return the draws of one interval ``[n, width]``, independent of any other call."""
+        if self._width == 0:
+            return self._nothing
         day, row = divmod(interval, self._per_day)
         if day != self._day:
             shape = (self._per_day, self._width)

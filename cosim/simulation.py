@@ -21,6 +21,7 @@ from cosim.delivery import Metered
 from cosim.desk import Desk
 from cosim.disturbances.base import Disturbance
 from cosim.facade import Facade
+from cosim.feeder.state import SolveStatus
 from cosim.lookout import Lookout
 from cosim.plant import Plant, Solve
 from cosim.post import Post
@@ -66,7 +67,7 @@ class Simulation:
         self.env = simpy.Environment(initial_time=case.grid.open_s(0) - 1)
         self.conditions = Conditions(n)
         self.plant = Plant(
-            case.population, case.profiles, case.grid, self.feeder, self.conditions, recorder.solve
+            case.population, case.profiles, case.grid, self.feeder, self.conditions, self._solved
         )
         self._desk, self._post = Desk(case), Post(case, self.conditions)
         self._lookout = Lookout(case, self.plant, self.conditions)
@@ -78,7 +79,7 @@ class Simulation:
         self._arrived: list[int] = []  # rows whose order is with the market
         self._asked: Asked | None = None
         self._traded: Trade | None = None
-        self._resolving = False
+        self._resolving = self._collapsed = False
         self._progress: Callable[[int], None] = lambda second: None
         for rank, (disturbance, name) in enumerate(_named(disturbances), -len(disturbances)):
             self.env.process(disturbance.run(Facade(self, rank, name)))
@@ -192,6 +193,15 @@ class Simulation:
         event._ok, event._value = True, None
         self.env.schedule(event, priority=priority, delay=second - self.env.now)  # type: ignore[arg-type]
         return event
+
+    def _solved(self, solve: Solve) -> None:
+        """Hand a load flow on; where a collapse begins, say how much load would have a solution."""
+        collapsed = bool(solve.grid.status == SolveStatus.COLLAPSE)
+        if collapsed and not self._collapsed:
+            factor = self.feeder.largest_load_factor(solve.p_kw, solve.q_kvar)
+            self.tell("collapse", {"since_s": solve.start_s, "largest_load_factor": factor})
+        self._collapsed = collapsed
+        self.recorder.solve(solve)
 
     def tell(self, kind: str, details: dict[str, Any]) -> None:
         """Write a line to the event log."""

@@ -23,6 +23,12 @@ class Kept(MemoryRecorder):
     def __init__(self, case: Case) -> None:
         super().__init__(case)
         self.intervals: list[Interval] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def event(self, second: int, kind: str, details: dict[str, Any]) -> None:
+        """Keep and pass on."""
+        self.events.append((kind, details))
+        super().event(second, kind, details)
 
     def interval(self, interval: Interval) -> None:
         """Keep and pass on."""
@@ -90,9 +96,11 @@ def test_an_overloaded_feeder_shows_its_breaches(overrides: list[str], kind: str
 
 
 def test_a_feeder_beyond_collapse_is_counted_not_hidden() -> None:
-    *_, books, summary = finished("scale.load=20", "scale.pv=0")
+    _, kept, books, summary = finished("scale.load=20", "scale.pv=0")
     assert summary.kpis["unsolved_steps"] > 0
     assert books.unsolved_intervals > 0
+    factors = [told["largest_load_factor"] for kind, told in kept.events if kind == "collapse"]
+    assert factors and all(0.5 < factor < 1.0 for factor in factors)
 
 
 @pytest.mark.parametrize("forecast", ["perfect_interval", "persistence"])

@@ -123,7 +123,8 @@ def facts(scope):
 GOLDEN = {
     "bill_eur": 1.5, "baseline_bill_eur": 1.9, "savings_eur": 0.4, "savings_percent": 40 / 1.9,
     "wear_eur": 0.01, "operator_surplus_eur": 0.0, "gini_savings": 0.5, "jain_savings": 0.8,
-    "traded_kwh": 2.0, "traded_share_percent": 100.0, "mean_price_eur_per_kwh": 0.15,
+    "traded_kwh": 2.0, "traded_share_percent": 100.0, "undeliverable_kwh": 0.0,
+    "mean_price_eur_per_kwh": 0.15,
     "mean_retail_eur_per_kwh": 0.3, "mean_feed_in_eur_per_kwh": 0.1,
     "welfare_eur": 2 * 0.3 - 2 * 0.2, "orders_sent": 4, "orders_late_or_lost": 1,
     "silent_intervals": 0, "load_kwh": 7.0, "pv_kwh": 3.0, "import_kwh": 5.7, "export_kwh": 0.0,
@@ -267,13 +268,25 @@ def test_ledger_interventions_and_orders_by_hand(scope):
     assert np.isnan(orders["arrival_s"]).tolist() == [False, False, False, True]
 
 
+def test_a_trade_beyond_the_meters_is_not_counted_as_possible(scope):
+    """Two of three traded kWh could be exchanged; the third counts as undeliverable."""
+    intervals, solves = two_hours()
+    intervals[0] = interval(
+        0, load=(1, 3), pv=(3, 0), charge=(0, 0), energy=(2, 0), fills=(-3, 3),
+        payment=(-0.45, 0.45), orders=(-3, 3), slack=1.2, losses=0.2,
+    )  # fmt: skip
+    days = [summarise(stack(Day(0, intervals, solves), scope), scope)]
+    kpis = measure(facts_of(days, scope))
+    assert kpis["traded_share_percent"] == 100.0 and kpis["undeliverable_kwh"] == 1.0
+
+
 def test_solves_name_the_open_elements(scope):
     intervals, solves = two_hours()
     opened = Topology(frozenset({"L2", "L1"}), frozenset(), supply=False)
     solves[1] = solve(1, HOUR, 5400, (NAN, NAN), 0.0, topology=opened)
     table = tables_of(stack(Day(0, intervals, solves), scope), scope)["solves"]
     names = [table["open_lines"].names[code] for code in table["open_lines"].codes]
-    assert names == ["", "L1,L2", ""]
+    assert names == ["[]", '["L1", "L2"]', "[]"]
     assert table["supply"].tolist() == [True, False, True]
 
 

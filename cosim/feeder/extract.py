@@ -141,14 +141,11 @@ def _node_arrays(clean: Any) -> dict[str, Any]:
 
     bus = clean._ppc["bus"].real
     node = np.asarray(clean._pd2ppc_lookups["bus"])[clean.bus.index.to_numpy()]
-    service = np.zeros(len(bus), dtype=np.bool_)
-    service[node[clean.bus.in_service.to_numpy(dtype=bool)]] = True
     return {
         "bus_node": node.astype(np.int64),
         "bus_in_service": clean.bus.in_service.to_numpy(dtype=bool),
         "node_vn_kv": bus[:, BASE_KV].copy(),
         "node_shunt_pu": (bus[:, GS] + 1j * bus[:, BS]) / clean.sn_mva,
-        "node_in_service": service,
     }
 
 
@@ -249,7 +246,6 @@ def _line_arrays(clean: Any) -> dict[str, Any]:
         "line_index": line.index.to_numpy(dtype=np.int64),
         "line_from_bus": _positions(clean, line.from_bus),
         "line_to_bus": _positions(clean, line.to_bus),
-        "line_length_km": _column(line, "length_km", np.nan),
         "line_rating_ka": _column(line, "max_i_ka", np.nan)
         * _column(line, "df", 1.0)
         * _column(line, "parallel", 1.0),

@@ -115,7 +115,7 @@ class Feeder:
     @property
     def dead(self) -> NDArray[np.bool_]:
         """Return the buses ``[b]`` not connected to the energised supply."""
-        return self._operation().dead
+        return (self._current or self._operation()).dead
 
     def open_line(self, name: str) -> None:
         """Open a line at both ends."""

@@ -48,7 +48,6 @@ class Network:
     bus_node: Ints  # [b]
     line_from_bus: Ints  # [l], positions in buses
     line_to_bus: Ints  # [l]
-    line_length_km: Floats  # [l]
     line_rating_ka: Floats  # [l], all parallel systems together
     line_max_percent: Floats  # [l]
     line_branch: Ints  # [l], row of the branch arrays
@@ -62,7 +61,6 @@ class Network:
     base_mva: float
     node_vn_kv: Floats  # [n]
     node_shunt_pu: NDArray[np.complex128]  # [n]
-    node_in_service: Bools  # [n]
     branch_nodes: Ints  # [m, 2], from and to
     branch_y_pu: NDArray[np.complex128]  # [m, 2, 2]
     branch_in_service: Bools  # [m], as the net was given

@@ -133,11 +133,3 @@ def percent_per_pu(network: Network, line_ka: Floats, trafo_kva: Floats) -> Floa
     rated_mva = trafo_kva[:, None] / 1e3
     scale[rows] = 100.0 * ka_per_pu[rows] * math.sqrt(3) * network.trafo_vn_kv / rated_mva
     return scale
-
-
-def compile_kernels() -> None:
-    """Compile every kernel, or load it from the disk cache.
-
-    Importing this module does it; call it in the parent before worker processes start, because
-    compiling for the first time in several processes at once is not safe.
-    """

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from numba import guvectorize, vectorize
 
 from cosim.population import Population
 
@@ -35,13 +36,24 @@ def feasible_range_kw(
     ``energy_kwh`` ``[..., n]`` is the energy now, ``hours`` (> 0) how long the power is held.
     Guard, plant and counters all call this one function.
     """
-    root, decay, held = _factors(population, hours)
-    kept = energy_kwh * decay
-    room = np.maximum(population.max_kwh - kept, 0.0)
-    stock = np.maximum(kept - population.min_kwh, 0.0)
-    high = np.minimum(population.rating_kw, room / (root * held))
-    low = -np.minimum(population.rating_kw, stock * root / held)
+    low, high = _range(
+        energy_kwh,
+        *_factors(population, hours),
+        population.min_kwh,
+        population.max_kwh,
+        population.rating_kw,
+    )
     return low, high
+
+
+@guvectorize(
+    ["(" + "float64[:]," * 9 + ")"], "(),(),(),(),(),(),()->(),()", cache=True
+)  # scalar by scalar, so that any leading axes give the same bits
+def _range(energy, root, decay, held, least, most, rating, low, high):  # type: ignore[no-untyped-def]
+    """Fill the feasible power of one battery."""
+    kept = energy[0] * decay[0]
+    high[0] = min(rating[0], max(most[0] - kept, 0.0) / (root[0] * held[0]))
+    low[0] = -min(rating[0], max(kept - least[0], 0.0) * root[0] / held[0])
 
 
 def stored_kwh(
@@ -51,9 +63,19 @@ def stored_kwh(
 
     A feasible power ends inside the bounds up to rounding, which is clipped to the bound.
     """
-    root, decay, held = _factors(population, hours)
-    inflow = np.where(battery_kw > 0.0, battery_kw * root, battery_kw / root)
-    kept = energy_kwh * decay
-    after = kept + inflow * held
-    floor = np.minimum(kept, population.min_kwh)
-    return np.minimum(np.maximum(after, floor), population.max_kwh)
+    stored = _stored(
+        energy_kwh,
+        battery_kw,
+        *_factors(population, hours),
+        population.min_kwh,
+        population.max_kwh,
+    )
+    return np.asarray(stored)
+
+
+@vectorize(["float64(" + ",".join(["float64"] * 7) + ")"], cache=True)
+def _stored(energy, power, root, decay, held, least, most):  # type: ignore[no-untyped-def]
+    """Return the energy of one battery after a step."""
+    kept = energy * decay
+    inflow = power * root if power > 0.0 else power / root
+    return min(max(kept + inflow * held, min(kept, least)), most)

@@ -6,6 +6,7 @@ held by :mod:`cosim.glossary`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -135,9 +136,14 @@ def _solves(stack: Stack, scope: Scope) -> Table:
         "status": Text(stack.solve["status"].astype(np.int32), STATUS),
         **{name: stack.solve[name] for name in _SOLVES},
         "supply": supply[topology],
-        "open_lines": Text(topology, tuple(",".join(sorted(t.open_lines)) for t in known)),
-        "open_trafos": Text(topology, tuple(",".join(sorted(t.open_trafos)) for t in known)),
+        "open_lines": Text(topology, tuple(_listed(t.open_lines) for t in known)),
+        "open_trafos": Text(topology, tuple(_listed(t.open_trafos) for t in known)),
     }
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return names, which may hold any character, as a JSON list."""
+    return json.dumps(sorted(names), ensure_ascii=False)
 
 
 STATUS = tuple(status.name.lower() for status in SolveStatus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,8 +119,8 @@ def _open(solves: dict[str, np.ndarray], column: str) -> list[_Out]:
     length = (solves["end_s"] - solves["start_s"]) / 3600.0
     return [
         ((_OPEN[column], name), length[row])
-        for row in np.flatnonzero(solves[column] != "")
-        for name in solves[column][row].split(",")
+        for row in np.flatnonzero(solves[column] != "[]")
+        for name in json.loads(solves[column][row])
     ]
 
 

@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Market": {
         "traded_kwh": "traded",
         "traded_share_percent": "traded, of what was physically possible",
+        "undeliverable_kwh": "traded beyond that, for want of foresight",
         "mean_price_eur_per_kwh": "mean clearing price",
         "mean_retail_eur_per_kwh": "mean retail price",
         "mean_feed_in_eur_per_kwh": "mean feed-in price",
