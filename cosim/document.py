@@ -53,6 +53,11 @@ class Document:
             path = path[:-1]
         return self.positions[path]
 
+    def folder(self, path: Path = ()) -> FilePath:
+        """Return the folder of the file that says a value; overrides count as the first file."""
+        at = self.at(path)
+        return FilePath(at.file if at.line else self.files[0][0]).resolve().parent
+
 
 def read_document(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Document:
     """Read a YAML file, merge it over the bases it extends, and lay the overrides on top.

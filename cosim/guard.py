@@ -7,34 +7,13 @@ the whole interval, orders onto the forecast surplus or deficit and the prosumer
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntFlag
 
 import numpy as np
-from numba import guvectorize
 
 from cosim.arrays import freeze
 from cosim.physics.battery import feasible_range_kw
 from cosim.population import Population
-
-
-class Reason(IntFlag):
-    """Why a request was changed; flags add up."""
-
-    NONE = 0
-    NOT_FINITE = 1
-    RATING = 2
-    ENERGY = 4
-    QUANTITY = 8
-    PRICE = 16
-    OUTAGE = 32  # at delivery: the dead part of the feeder is off
-    LATE_CHANGE = 64  # at delivery: the world changed after the decision
-
-
-#: as plain numbers, which compiled code can hold
-NOT_FINITE, RATING, ENERGY, QUANTITY, PRICE = (
-    int(flag)
-    for flag in (Reason.NOT_FINITE, Reason.RATING, Reason.ENERGY, Reason.QUANTITY, Reason.PRICE)
-)
+from cosim.reason import Reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +51,11 @@ class Outlook:
     feed_in_eur_per_kwh: np.ndarray
 
 
+_FLAGS = np.array(
+    [Reason.NOT_FINITE, Reason.RATING, Reason.ENERGY, Reason.QUANTITY, Reason.PRICE], dtype=np.int8
+)
+
+
 def guard(
     population: Population,
     outlook: Outlook,
@@ -89,9 +73,11 @@ def guard(
     ``physical_trades`` an order lies between zero and that position.
     A row with any non-finite entry is rejected whole: battery idle, no order.
     """
+    from cosim.compiled import guard_row
+
     low, high = feasible_range_kw(population, outlook.energy_kwh, hours)
     with np.errstate(invalid="ignore"):  # requests may be NaN; that is what is looked for
-        battery_kw, quantity, price, position, reason = _guard(
+        battery_kw, quantity, price, position, reason = guard_row(
             requested.battery_kw,
             requested.quantity_kwh,
             requested.price_eur_per_kwh,
@@ -105,43 +91,6 @@ def guard(
             outlook.feed_in_eur_per_kwh,
             hours,
             physical_trades,
+            _FLAGS,
         )
     return Guarded(Decision(battery_kw, quantity, price), position, reason)
-
-
-_FLOAT, _BOOL = "float64[:],", "boolean[:],"
-
-
-@guvectorize(
-    ["(" + 3 * _FLOAT + 2 * _BOOL + 7 * _FLOAT + _BOOL + 4 * _FLOAT + "int8[:])"],
-    ",".join(["()"] * 13) + "->" + ",".join(["()"] * 5),
-    cache=True,
-)  # scalar by scalar, so that any leading axes give the same bits
-def _guard(  # type: ignore[no-untyped-def]
-    wanted_kw, wanted_kwh, wanted_price, own_quantity, own_price, low, high, rating, net_kw,
-    retail, feed_in, hours, physical, battery_kw, quantity, price, position, reason,
-):  # fmt: skip
-    """Project the decision of one prosumer."""
-    finite = (
-        np.isfinite(wanted_kw[0]) and np.isfinite(wanted_kwh[0]) and np.isfinite(wanted_price[0])
-    )
-    power = wanted_kw[0] if finite else 0.0
-    battery_kw[0] = min(max(power, low[0]), high[0])
-    position[0] = (net_kw[0] + battery_kw[0]) * hours[0]
-    order = wanted_kwh[0] if own_quantity[0] else position[0]
-    order = order if finite else 0.0
-    quantity[0] = order
-    if physical[0]:
-        quantity[0] = min(max(order, min(position[0], 0.0)), max(position[0], 0.0))
-    limit = retail[0] if quantity[0] > 0.0 else feed_in[0]
-    limit = wanted_price[0] if finite and own_price[0] else limit
-    price[0] = min(max(limit, feed_in[0]), retail[0])
-    reason[0] = NOT_FINITE if not finite else 0
-    if abs(power) > rating[0]:
-        reason[0] |= RATING
-    if battery_kw[0] != power and abs(battery_kw[0]) < rating[0]:
-        reason[0] |= ENERGY
-    if quantity[0] != order:
-        reason[0] |= QUANTITY
-    if price[0] != limit:
-        reason[0] |= PRICE

@@ -1,7 +1,8 @@
 """One tree laid over another: what a child file, a variant and ``--set`` do to their base.
 
 Mappings merge key by key, anything else replaces, ``null`` removes a key of the base, and a
-mapping whose ``kind`` differs from the base's replaces it whole.
+mapping whose ``kind`` differs from the base's replaces it whole. A plug-in's plain name is short
+for a mapping with that ``kind``. Variants are layers themselves: they keep their ``null``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import shlex
 from typing import NamedTuple
 
+from cosim import plugins
 from cosim.errors import Problem
 from cosim.yaml_nodes import (
     INVISIBLE,
@@ -21,33 +23,49 @@ from cosim.yaml_nodes import (
     shown,
 )
 
+#: steps to a value, from the root of the scenario
+Path = tuple[str, ...]
 
-def merge(base: Node, child: Node) -> Node:
-    """Return the child laid over the base; every position follows the winner."""
-    if not isinstance(base.value, dict) or not isinstance(child.value, dict):
+
+def merge(base: Node | None, child: Node, path: Path = ()) -> Node:
+    """Return the child laid over the base at ``path``; every position follows the winner."""
+    if not isinstance(child.value, dict):
         return child
-    if _kind_changes(base.value, child.value):
-        return child
-    merged = dict(base.value)
+    merged = _kept(base and _spelled_out(base, path), child)
     for name, node in child.value.items():
-        if name not in merged:
-            merged[name] = node
-        elif node.value is None:
+        if node.value is not None:
+            merged[name] = merge(merged.get(name), node, (*path, name))
+        elif name in merged:
             del merged[name]
-        else:
-            merged[name] = merge(merged[name], node)
+        elif _in_variant(path):
+            merged[name] = node
     return Node(merged, child.position, child.key)
 
 
-def _kind_changes(base: dict[str, Node], child: dict[str, Node]) -> bool:
-    """Return whether both name a kind and differ: the base's other keys belong to the old one."""
-    return "kind" in base and "kind" in child and base["kind"].value != child["kind"].value
+def _kept(base: Node | None, child: Node) -> dict[str, Node]:
+    """Return what a mapping laid over the base leaves of it: nothing where the kind changes."""
+    if base is None or not isinstance(base.value, dict):
+        return {}
+    kinds = [node.value["kind"].value for node in (base, child) if "kind" in node.value]
+    return dict(base.value) if all(kind == kinds[0] for kind in kinds) else {}
+
+
+def _spelled_out(node: Node, path: Path) -> Node:
+    """Return a plug-in's plain name as the mapping it is short for, anything else as it is."""
+    if isinstance(node.value, str) and plugins.is_place(path):
+        return node._replace(value={"kind": Node(node.value, node.position)})
+    return node
+
+
+def _in_variant(path: Path) -> bool:
+    """Return whether a path lies inside a variant, whose ``null`` is for the scenario below it."""
+    return path[:1] == ("variants",) and len(path) > 1
 
 
 class Change(NamedTuple):
     """One ``--set``: the steps to the value, and the value."""
 
-    steps: tuple[str, ...]
+    steps: Path
     value: Node
 
 
@@ -91,26 +109,29 @@ def _parse_value(text: str, at: Position, problems: list[Problem]) -> Node | Non
 
 def override(node: Node, change: Change, done: int, problems: list[Problem]) -> Node:
     """Return the node with the change applied below it; ``done`` steps lead to the node."""
-    step, last = change.steps[done], done + 1 == len(change.steps)
+    path, step, last = change.steps[:done], change.steps[done], done + 1 == len(change.steps)
+    node = _spelled_out(node, path)
     if isinstance(node.value, list):
         index = _index(node.value, change, done, problems)
         if index is None:
             return node
         items = list(node.value)
         items[index] = (
-            merge(items[index], change.value._replace(key=None))
+            merge(items[index], change.value._replace(key=None), change.steps)
             if last
             else override(items[index], change, done + 1, problems)
         )
         return node._replace(value=items)
     if not isinstance(node.value, dict):
-        above, where = ".".join(change.steps[:done]), str(change.value.position)
+        above, where = ".".join(path), str(change.value.position)
         what = f"'{above}' is {shown(node.value)} and has no key {shown(step)}"
         problems.append(Problem(what, where, remedy=f"set '{above}' to a mapping first"))
         return node
     if last:
-        return merge(node, node._replace(value={step: change.value}))
+        return merge(node, node._replace(value={step: change.value}), path)
     below = node.value.get(step)
+    if below is None and change.value.value is None and change.steps[0] != "variants":
+        return node  # there is nothing to remove
     if below is None or below.value is None:
         below = Node({}, change.value.position, change.value.position)
     return node._replace(value={**node.value, step: override(below, change, done + 1, problems)})

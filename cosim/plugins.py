@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -35,6 +35,8 @@ KIND_OF_FIELD: Mapping[str, str] = {
     "profiles": "profiles",
     "policies": "policy",
 }
+#: keys below which several plug-ins stand, by name or in a list
+_SEVERAL = ("disturbances", "policies")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
@@ -57,6 +59,13 @@ def names(kind: str) -> list[str]:
     package = importlib.import_module(PACKAGES[kind])
     found = {info.name for info in pkgutil.iter_modules(package.__path__)}
     return sorted(name for name in found if _NAME.match(name) and name not in {"base", "trained"})
+
+
+def is_place(path: Sequence[str | int]) -> bool:
+    """Return whether a plug-in stands at a path of a scenario, or of one of its variants."""
+    inner = path[2:] if path[:1] == ("variants",) else path
+    depth = 2 if inner[:1] and inner[0] in _SEVERAL else 1
+    return len(inner) == depth and inner[0] in KIND_OF_FIELD
 
 
 def file_of(kind: str, name: str) -> Path:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cosim.delivery import flows
-from cosim.guard import Decision, Guarded, Outlook, Reason, guard
+from cosim.guard import Decision, Guarded, Outlook, guard
 from cosim.physics.battery import feasible_range_kw, stored_kwh
 from cosim.population import Population
+from cosim.reason import Reason
 
 PopulationOf = Callable[..., Population]
 N = 6

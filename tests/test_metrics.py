@@ -12,11 +12,12 @@ from cosim.delivery import Metered
 from cosim.feeder.limits import Limits
 from cosim.feeder.state import GridState
 from cosim.feeder.topology import Topology
-from cosim.guard import Decision, Guarded, Outlook, Reason
+from cosim.guard import Decision, Guarded, Outlook
 from cosim.markets.base import Clearing, Orders
 from cosim.metrics import Facts, gini, jain, measure
 from cosim.plant import Solve
 from cosim.population import Population
+from cosim.reason import Reason
 from cosim.record.day import Day, Scope, stack
 from cosim.record.facts import extremes_of, facts_of, summarise
 from cosim.record.outputs import elements_table, violations_table

@@ -149,6 +149,58 @@ def test_shares_of_the_communitys_co2_sum_to_it(
     assert (bills.co2_kg >= 0.0).all()
 
 
+def co2_of(
+    population_of: PopulationOf, metered: Metered, fills_kwh: list[float], intensity: float = 0.5
+) -> np.ndarray:
+    """Return the shares of CO2 of an interval traded at 0.15."""
+    fills, at = np.array(fills_kwh), np.array(0.15)
+    clearing = Clearing(fills, fills * 0.15, np.maximum(fills, 0.0).sum(), at, at)
+    prices = Prices(np.full(len(fills), 0.3), np.full(len(fills), 0.1), intensity)
+    return settle(population_of(len(fills)), clearing, metered, prices).co2_kg
+
+
+def test_co2_is_carried_by_what_each_draws_from_the_supplier(
+    population_of: PopulationOf, metered_of: MeteredOf
+) -> None:
+    """8 kWh drawn less 2 fed in, and 0.4 lost: 6.4 kWh from upstream at 0.5 kg/kWh."""
+    metered = metered_of(np.array([6.0, 2.0, -2.0, 0.0]), losses_kwh=0.4)
+    shares = co2_of(population_of, metered, [0.0] * 4)
+    assert shares == pytest.approx([2.4, 0.8, 0.0, 0.0], rel=1e-14)
+    assert co2_of(population_of, metered, [0.0] * 4, 0.25) == pytest.approx(shares / 2)
+
+
+def test_co2_leaves_out_what_was_bought_of_neighbours_and_counts_what_was_not_delivered(
+    population_of: PopulationOf, metered_of: MeteredOf
+) -> None:
+    """Drawn are 6 - 4, 3 - 0 and -2 + 4: the first bought 4, the third sold 4 and had but 2."""
+    metered = metered_of(np.array([6.0, 3.0, -2.0]))
+    shares = co2_of(population_of, metered, [4.0, 0.0, -4.0])
+    assert shares == pytest.approx(0.5 * np.array([2.0, 3.0, 2.0]), rel=1e-14)
+
+
+def test_co2_leaves_out_what_was_handed_back_in_an_outage(
+    population_of: PopulationOf, metered_of: MeteredOf
+) -> None:
+    """A buyer of 4, dead half of the time, draws 3: 2 were delivered, 1 is the supplier's."""
+    metered = metered_of(np.array([3.0, 3.0, -4.0]), np.array([0.5, 0.0, 0.0]))
+    shares = co2_of(population_of, metered, [4.0, 0.0, -4.0])
+    assert shares == pytest.approx(0.5 * 2.0 * np.array([0.25, 0.75, 0.0]), rel=1e-14)
+
+
+def test_co2_of_losses_alone_is_carried_by_all_alike(
+    population_of: PopulationOf, metered_of: MeteredOf
+) -> None:
+    metered = metered_of(np.array([2.0, -2.0]), losses_kwh=0.4)
+    assert co2_of(population_of, metered, [2.0, -2.0]) == pytest.approx([0.1, 0.1], rel=1e-14)
+
+
+def test_without_import_from_upstream_there_is_no_co2(
+    population_of: PopulationOf, metered_of: MeteredOf
+) -> None:
+    metered = metered_of(np.array([2.0, -5.0]))
+    assert co2_of(population_of, metered, [0.0, 0.0]).tolist() == [0.0, 0.0]
+
+
 def test_a_bill_worked_by_hand(population_of: PopulationOf, metered_of: MeteredOf) -> None:
     """A buyer of 4 kWh at 0.15 who is dead a quarter of the time and meters 3.5 kWh."""
     at, share = np.array(0.15), np.array([0.25, 0.0])

@@ -11,7 +11,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numba import guvectorize, vectorize
 
 from cosim.population import Population
 
@@ -36,7 +35,9 @@ def feasible_range_kw(
     ``energy_kwh`` ``[..., n]`` is the energy now, ``hours`` (> 0) how long the power is held.
     Guard, plant and counters all call this one function.
     """
-    low, high = _range(
+    from cosim.compiled import battery_range
+
+    low, high = battery_range(
         energy_kwh,
         *_factors(population, hours),
         population.min_kwh,
@@ -46,16 +47,6 @@ def feasible_range_kw(
     return low, high
 
 
-@guvectorize(
-    ["(" + "float64[:]," * 9 + ")"], "(),(),(),(),(),(),()->(),()", cache=True
-)  # scalar by scalar, so that any leading axes give the same bits
-def _range(energy, root, decay, held, least, most, rating, low, high):  # type: ignore[no-untyped-def]
-    """Fill the feasible power of one battery."""
-    kept = energy[0] * decay[0]
-    high[0] = min(rating[0], max(most[0] - kept, 0.0) / (root[0] * held[0]))
-    low[0] = -min(rating[0], max(kept - least[0], 0.0) * root[0] / held[0])
-
-
 def stored_kwh(
     population: Population, energy_kwh: np.ndarray, battery_kw: np.ndarray, hours: float
 ) -> np.ndarray:
@@ -63,7 +54,9 @@ def stored_kwh(
 
     A feasible power ends inside the bounds up to rounding, which is clipped to the bound.
     """
-    stored = _stored(
+    from cosim.compiled import battery_stored
+
+    stored = battery_stored(
         energy_kwh,
         battery_kw,
         *_factors(population, hours),
@@ -71,11 +64,3 @@ def stored_kwh(
         population.max_kwh,
     )
     return np.asarray(stored)
-
-
-@vectorize(["float64(" + ",".join(["float64"] * 7) + ")"], cache=True)
-def _stored(energy, power, root, decay, held, least, most):  # type: ignore[no-untyped-def]
-    """Return the energy of one battery after a step."""
-    kept = energy * decay
-    inflow = power * root if power > 0.0 else power / root
-    return min(max(kept + inflow * held, min(kept, least)), most)

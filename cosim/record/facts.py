@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosim.feeder.limits import Limits
-from cosim.guard import Reason
 from cosim.metrics import Columns as ReadOnly
 from cosim.metrics import Facts
 from cosim.population import Population
+from cosim.reason import Reason
 from cosim.record.day import Columns, Scope, Stack
 from cosim.record.episodes import KINDS, episodes, joined
 from cosim.record.tables import deviated

@@ -14,7 +14,7 @@ import numpy as np
 
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.feeder.state import SolveStatus
-from cosim.guard import Reason
+from cosim.reason import Reason
 from cosim.record.day import Columns, Scope, Stack
 
 #: an executed power this close to the guarded one [kW] is no deviation

@@ -1,0 +1,65 @@
+"""Compiled arithmetic of one prosumer, applied to arrays with any leading axes.
+
+Scalar by scalar, so that a row has the same bits alone and among lanes. Import it where it is
+called: it takes the compiler with it. Nothing is taken from other modules, because the compiler's
+disk cache looks at this file only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import guvectorize, vectorize
+
+
+@guvectorize(["(" + "float64[:]," * 9 + ")"], "(),(),(),(),(),(),()->(),()", cache=True)
+def battery_range(energy, root, decay, held, least, most, rating, low, high):  # type: ignore[no-untyped-def]
+    """Fill the feasible power of one battery."""
+    kept = energy[0] * decay[0]
+    high[0] = min(rating[0], max(most[0] - kept, 0.0) / (root[0] * held[0]))
+    low[0] = -min(rating[0], max(kept - least[0], 0.0) * root[0] / held[0])
+
+
+@vectorize(["float64(" + ",".join(["float64"] * 7) + ")"], cache=True)
+def battery_stored(energy, power, root, decay, held, least, most):  # type: ignore[no-untyped-def]
+    """Return the energy of one battery after a step."""
+    kept = energy * decay
+    inflow = power * root if power > 0.0 else power / root
+    return min(max(kept + inflow * held, min(kept, least)), most)
+
+
+_FLOAT, _BOOL = "float64[:],", "boolean[:],"
+
+
+@guvectorize(
+    ["(" + 3 * _FLOAT + 2 * _BOOL + 7 * _FLOAT + _BOOL + "int8[:]," + 4 * _FLOAT + "int8[:])"],
+    ",".join(["()"] * 13) + ",(f)->" + ",".join(["()"] * 5),
+    cache=True,
+)
+def guard_row(  # type: ignore[no-untyped-def]
+    wanted_kw, wanted_kwh, wanted_price, own_quantity, own_price, low, high, rating, net_kw,
+    retail, feed_in, hours, physical, flags, battery_kw, quantity, price, position, reason,
+):  # fmt: skip
+    """Project the decision of one prosumer; ``flags`` are the five reasons, in their order."""
+    finite = (
+        np.isfinite(wanted_kw[0]) and np.isfinite(wanted_kwh[0]) and np.isfinite(wanted_price[0])
+    )
+    power = wanted_kw[0] if finite else 0.0
+    battery_kw[0] = min(max(power, low[0]), high[0])
+    position[0] = (net_kw[0] + battery_kw[0]) * hours[0]
+    order = wanted_kwh[0] if own_quantity[0] else position[0]
+    order = order if finite else 0.0
+    quantity[0] = order
+    if physical[0]:
+        quantity[0] = min(max(order, min(position[0], 0.0)), max(position[0], 0.0))
+    limit = retail[0] if quantity[0] > 0.0 else feed_in[0]
+    limit = wanted_price[0] if finite and own_price[0] else limit
+    price[0] = min(max(limit, feed_in[0]), retail[0])
+    reason[0] = flags[0] if not finite else 0
+    if abs(power) > rating[0]:
+        reason[0] |= flags[1]
+    if battery_kw[0] != power and abs(battery_kw[0]) < rating[0]:
+        reason[0] |= flags[2]
+    if quantity[0] != order:
+        reason[0] |= flags[3]
+    if price[0] != limit:
+        reason[0] |= flags[4]

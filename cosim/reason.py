@@ -1,0 +1,18 @@
+"""Why a request was changed, on its way through the guard or at delivery."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+
+class Reason(IntFlag):
+    """Why a request was changed; flags add up."""
+
+    NONE = 0
+    NOT_FINITE = 1
+    RATING = 2
+    ENERGY = 4
+    QUANTITY = 8
+    PRICE = 16
+    OUTAGE = 32  # at delivery: the dead part of the feeder is off
+    LATE_CHANGE = 64  # at delivery: the world changed after the decision
