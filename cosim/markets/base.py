@@ -21,15 +21,19 @@ class Orders:
     """A frozen book: one row per order.
 
     ``quantity_kwh`` is 0 where nobody orders or the order came late; ``prosumer`` ``[m]`` is the
-    owner's rank, the tie-breaker that makes sums independent of the order of rows.
+    owner's rank, the tie-breaker that makes sums independent of the order of rows. ``draw`` is a
+    keyed draw that ranks orders of one second, 0 where the mechanism does not ask for it.
     """
 
     prosumer: np.ndarray
     quantity_kwh: np.ndarray
     price_eur_per_kwh: np.ndarray
     arrival_s: np.ndarray
+    draw: np.ndarray = None  # type: ignore[assignment]  # set below
 
     def __post_init__(self) -> None:
+        if self.draw is None:
+            object.__setattr__(self, "draw", np.zeros_like(self.arrival_s))
         freeze(self)
 
 
@@ -62,10 +66,12 @@ class Clearing:
 class Market(Plugin):
     """Abstract mechanism; one file in this folder per mechanism.
 
-    ``limit_prices`` is False where the mechanism does not read limit prices.
+    ``limit_prices`` is False where the mechanism does not read limit prices, ``arrival_order``
+    True where it matters in which order orders arrive.
     """
 
     limit_prices: ClassVar[bool] = True
+    arrival_order: ClassVar[bool] = False
 
     @abstractmethod
     def clear(self, orders: Orders, context: MarketContext) -> Clearing:

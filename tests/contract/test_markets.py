@@ -12,15 +12,25 @@ import pytest
 from cosim import plugins
 from cosim.markets.base import Clearing, Market, MarketContext, Orders, average_prices
 
-#: options of mechanisms that have no defaults
-OPTIONS: dict[str, dict] = {}
+#: options to test beside the defaults, or instead of them where there are none
+OPTIONS: dict[str, list[dict]] = {
+    "uniform_price": [{}, {"k": 0.2}, {"trade_reduction": "mcafee"}],
+    "liquidity_pool": [{}, {"spread_eur_per_kwh": 0.03}, {"pricing": "dynamic"}],
+    "supply_demand_ratio": [{}, {"form": "linear"}, {"form": "compensated"}],
+}
 Book = tuple[Orders, MarketContext]
 
 
-@pytest.fixture(params=plugins.names("market"))
+@pytest.fixture(
+    params=[
+        (name, options) for name in plugins.names("market") for options in OPTIONS.get(name, [{}])
+    ],
+    ids=lambda pair: f"{pair[0]}{pair[1] or ''}",
+)
 def market(request: pytest.FixtureRequest) -> Market:
-    """Return each mechanism there is."""
-    value = plugins.load("market", request.param).model_validate(OPTIONS.get(request.param, {}))
+    """Return each mechanism there is, with each set of options."""
+    name, options = request.param
+    value = plugins.load("market", name).model_validate(options)
     assert isinstance(value, Market)
     return value
 
@@ -51,7 +61,12 @@ def arranged(value: Book, index: object) -> Book:
     """Return a book with its rows, or one of its lanes, picked."""
     orders, context = value
     return (
-        Orders(orders.prosumer[index], *(x[..., index] for x in list(vars(orders).values())[1:])),
+        Orders(
+            orders.prosumer[index],
+            orders.quantity_kwh[..., index],
+            orders.price_eur_per_kwh[..., index],
+            orders.arrival_s[..., index],
+        ),
         MarketContext(*(x[..., index] for x in vars(context).values())),
     )
 
