@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ from cosim.lookout import Lookout
 from cosim.plant import Plant, Solve
 from cosim.post import Post
 from cosim.settlement import Bills, Books, Prices, settle
-from cosim.trade import Asked, Trade, trade
+from cosim.trade import Asked, Trade, clear_metered, trade
 
 #: priorities on one second; SimPy's own events have 0 and 1, disturbances are below
 RESOLVE, DEADLINE, MAIL = 5, 10, 11  # an order that arrives in the second of CLOSE is late
@@ -180,8 +180,14 @@ class Simulation:
 
     def _meter(self, k: int, traded: Trade) -> None:
         metered, prices = self.plant.meter(), traded.asked.prices
-        bills = settle(self.case.population, traded.clearing, metered, prices)
-        self.books.close(k, traded.clearing, metered, bills, prices)
+        settled = metered
+        if self.case.market.on_metered:
+            traded = clear_metered(self.case.market, traded, metered.net_kwh)
+            self._lookout.note(traded.clearing)
+            # what was metered was delivered: an outage takes nothing of it
+            settled = replace(metered, dead_share=np.zeros_like(metered.dead_share))
+        bills = settle(self.case.population, traded.clearing, settled, prices)
+        self.books.close(k, traded.clearing, settled, bills, prices)
         self.recorder.interval(Interval(k, traded, metered, bills))
         self._progress(self.case.grid.start_s(k + 1))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cosim.arrays import freeze
 from cosim.guard import Decision, Guarded, Outlook, guard
-from cosim.markets.base import Clearing, Market, MarketContext, Orders
+from cosim.markets.base import Clearing, Market, MarketContext, Orders, nothing_traded
 from cosim.population import Population
 from cosim.settlement import Prices
 
@@ -61,7 +61,20 @@ def trade(
     quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
     ranks = np.arange(len(population))
     book = Orders(ranks, np.where(arrived, quantity, 0.0), price, asked.arrival_s)
-    prices = asked.prices
-    context = MarketContext(prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
     orders = Orders(ranks, quantity, price, asked.arrival_s)
-    return Trade(asked, guarded, orders, arrived, market.clear(book, context))
+    if market.on_metered:
+        return Trade(asked, guarded, orders, arrived, nothing_traded(quantity))
+    return Trade(asked, guarded, orders, arrived, market.clear(book, _context(asked.prices)))
+
+
+def clear_metered(market: Market, traded: Trade, net_kwh: np.ndarray) -> Trade:
+    """Return the trade of an ``on_metered`` market after delivery, of metered net energy."""
+    prices = traded.asked.prices
+    worst = np.where(net_kwh > 0.0, prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
+    orders = traded.orders
+    book = Orders(orders.prosumer, net_kwh, worst, np.zeros_like(net_kwh))
+    return replace(traded, clearing=market.clear(book, _context(prices)))
+
+
+def _context(prices: Prices) -> MarketContext:
+    return MarketContext(prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)

@@ -67,15 +67,26 @@ class Market(Plugin):
     """Abstract mechanism; one file in this folder per mechanism.
 
     ``limit_prices`` is False where the mechanism does not read limit prices, ``arrival_order``
-    True where it matters in which order orders arrive.
+    True where it matters in which order orders arrive. ``on_metered`` mechanisms clear after
+    delivery, with everybody's metered net energy as the book. ``within_tariff`` is False where
+    prices may be worse for a prosumer than the tariff.
     """
 
     limit_prices: ClassVar[bool] = True
     arrival_order: ClassVar[bool] = False
+    on_metered: ClassVar[bool] = False
+    within_tariff: ClassVar[bool] = True
 
     @abstractmethod
     def clear(self, orders: Orders, context: MarketContext) -> Clearing:
         """Clear a frozen book; a pure function of its arguments."""
+
+
+def nothing_traded(quantity_kwh: np.ndarray) -> Clearing:
+    """Return a clearing without fills for a book ``[..., m]``."""
+    nothing = np.zeros_like(quantity_kwh)
+    no_price = np.full(nothing.shape[:-1], np.nan)
+    return Clearing(nothing, nothing.copy(), nothing.sum(-1), no_price, no_price.copy())
 
 
 def average_prices(

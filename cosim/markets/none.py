@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-
-from cosim.markets.base import Clearing, Market, MarketContext, Orders
+from cosim.markets.base import Clearing, Market, MarketContext, Orders, nothing_traded
 
 
 class NoMarket(Market):
@@ -16,6 +14,4 @@ class NoMarket(Market):
 
     def clear(self, orders: Orders, context: MarketContext) -> Clearing:
         """Return a clearing without fills."""
-        nothing = np.zeros_like(orders.quantity_kwh)
-        no_price = np.full(nothing.shape[:-1], np.nan)
-        return Clearing(nothing, nothing.copy(), nothing.sum(-1), no_price, no_price.copy())
+        return nothing_traded(orders.quantity_kwh)

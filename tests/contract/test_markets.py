@@ -118,6 +118,8 @@ def test_no_fill_exceeds_its_order_and_no_price_the_tariff(market: Market) -> No
         assert np.isfinite(paid).all()
         assert (fills * orders.quantity_kwh >= 0.0).all()
         assert (np.abs(fills) <= np.abs(orders.quantity_kwh)).all()
+        if not market.within_tariff:
+            continue
         rounding = 1e-12 * np.abs(fills)
         tariff = np.where(fills > 0.0, context.retail_eur_per_kwh, context.feed_in_eur_per_kwh)
         assert (paid <= fills * tariff + rounding).all()
