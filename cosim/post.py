@@ -25,12 +25,19 @@ class Post:
         per_day = max(1, 86_400 // case.grid.interval_s)
         self._latency = Draws(seed, names, "latency", per_day, 1)
         self._message = Draws(seed, names, "message", per_day, 1)
+        self._rank = Draws(seed, names, "rank", per_day, 1 if case.market.arrival_order else 0)
+        self._nobody = np.zeros(len(names))
         self._instant = latency.max_s == 0
 
     @property
     def instant(self) -> bool:
         """Whether every order arrives in the second it is sent."""
         return self._instant and not self._conditions.disturbed_messages
+
+    def draw(self, interval: int) -> np.ndarray:
+        """Return what ranks orders of one second ``[n]``; 0 where the market does not ask."""
+        drawn = self._rank.at(interval)
+        return drawn[:, 0] if drawn.shape[1] else self._nobody
 
     def arrival_s(self, interval: int, sent_s: int) -> np.ndarray:
         """Return the second each order arrives ``[n]``, LOST where it vanishes."""

@@ -162,9 +162,14 @@ class Simulation:
     def _ask(self, k: int, prices: Prices) -> Asked:
         outlook, view = self._lookout.at(k, prices)
         answer = self._desk.ask(view, self._present, k)
-        arrival_s = self._post.arrival_s(k, self.case.grid.decide_s(k))
         return Asked(
-            prices, outlook, answer.decision, answer.own_quantity, answer.own_price, arrival_s
+            prices,
+            outlook,
+            answer.decision,
+            answer.own_quantity,
+            answer.own_price,
+            self._post.arrival_s(k, self.case.grid.decide_s(k)),
+            self._post.draw(k),
         )
 
     def _send(self, row: int, second: float) -> None:

@@ -23,6 +23,7 @@ class Asked:
     own_quantity: np.ndarray
     own_price: np.ndarray
     arrival_s: np.ndarray  # second in which each order arrives, infinite where it is lost
+    draw: np.ndarray  # ranks the orders of one second
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -60,8 +61,8 @@ def trade(
     )
     quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
     ranks = np.arange(len(population))
-    book = Orders(ranks, np.where(arrived, quantity, 0.0), price, asked.arrival_s)
-    orders = Orders(ranks, quantity, price, asked.arrival_s)
+    book = Orders(ranks, np.where(arrived, quantity, 0.0), price, asked.arrival_s, asked.draw)
+    orders = Orders(ranks, quantity, price, asked.arrival_s, asked.draw)
     if market.on_metered:
         return Trade(asked, guarded, orders, arrived, nothing_traded(quantity))
     return Trade(asked, guarded, orders, arrived, market.clear(book, _context(asked.prices)))

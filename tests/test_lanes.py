@@ -41,10 +41,11 @@ class Kept(MemoryRecorder):
         super().solve(solve)
 
 
-@pytest.fixture(scope="module")
-def run() -> tuple[Case, Kept]:
+@pytest.fixture(scope="module", params=["uniform_price", "order_book", "supply_demand_ratio"])
+def run(request: pytest.FixtureRequest) -> tuple[Case, Kept]:
     """A day of random decisions and late orders, so that nothing is trivial."""
     overrides = ["policies.rule=random", "policies.passive=random", "latency={max_s: 70}"]
+    overrides.append(f"market={request.param}")
     case = load_case(load_scenario(SUMMER, overrides))
     kept = Kept(case)
     Simulation(case, kept).run()
@@ -72,7 +73,7 @@ def test_lanes_trade_as_single_intervals(run: tuple[Case, Kept]) -> None:
         stacked(Outlook, [each.outlook for each in asked]),
         stacked(Decision, [each.requested for each in asked]),
         *(np.stack([getattr(each, name) for each in asked])
-          for name in ("own_quantity", "own_price", "arrival_s")),
+          for name in ("own_quantity", "own_price", "arrival_s", "draw")),
     )  # fmt: skip
     arrived = np.stack([each.arrived for each in trades])
     lanes = trade(case.population, case.market, together, arrived, case.grid.interval_h)
