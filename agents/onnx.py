@@ -24,7 +24,12 @@ class Onnx(Policy):
     ``shared_ppo``), or below the current folder or the project's.
     """
 
-    bundle: str = Field(min_length=1, max_length=1000, description="folder, or name of a bundle")
+    bundle: str = Field(
+        min_length=1,
+        max_length=1000,
+        description="folder, or name of a bundle",
+        json_schema_extra={"format": "path"},
+    )
 
     _loaded: Bundle | None = PrivateAttr(default=None)
 

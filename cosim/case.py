@@ -21,7 +21,7 @@ from cosim.policy import Policy, check_names
 from cosim.population import Population, Profiles, Tariffs
 from cosim.profiles.base import Homes, ProfileSource
 from cosim.scenario import LoadedScenario, Scenario
-from cosim.sections import Group
+from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group
 from cosim.seeds import generator
 from cosim.tariffs import intensity_of, tariffs_of
 from cosim.timegrid import TimeGrid
@@ -68,7 +68,7 @@ def load_case(loaded: LoadedScenario) -> Case:
     scenario, folder = loaded.scenario, loaded.folder
     grid = scenario.grid()
     ask = _Ask(loaded.source)
-    network = ask(("feeder", "name"), lambda: _network(scenario, folder))
+    network = ask(("feeder", "name"), lambda: load_feeder(loaded))
     feeder = network and ask(("feeder",), lambda: _feeder(scenario, network))
     if network:
         ask.problems += _unknown_lines(loaded, network)
@@ -134,9 +134,12 @@ class _Ask:
             return None
 
 
-def _network(scenario: Scenario, folder: FilePath) -> Network:
-    source, name = scenario.feeder.source, scenario.feeder.name
-    return load_network(source, str(_beside(folder, name)) if source == "json" else name)
+def load_feeder(loaded: LoadedScenario) -> Network:
+    """Load the network of a scenario; raise InputError where that cannot be."""
+    source, name = loaded.scenario.feeder.source, loaded.scenario.feeder.name
+    if source == "json":
+        name = str(loaded.source.folder(("feeder", "name")) / name)
+    return load_network(source, name)
 
 
 def _feeder(scenario: Scenario, network: Network) -> Feeder:
@@ -156,11 +159,6 @@ def _homes(scenario: Scenario, grid: TimeGrid, folder: FilePath) -> Homes:
     section = scenario.feeder
     code = section.name if section.source == "simbench" else ""
     return scenario.profiles.load(grid, code, folder)
-
-
-def _beside(folder: FilePath, name: str) -> FilePath:
-    path = FilePath(name)
-    return path if path.is_absolute() else folder / path
 
 
 def _check_homes(homes: Homes, network: Network) -> None:
@@ -200,10 +198,11 @@ def _population(
         own = [getattr(battery, field) for battery in batteries]
         return np.array([d if o is None else o for o, d in zip(own, default, strict=True)])
 
-    capacity = pick("capacity_kwh", homes.capacity_kwh) * scenario.scale.battery
-    rating = np.where(
-        capacity > 0.0, pick("rating_kw", homes.rating_kw) * scenario.scale.battery, 0.0
-    )
+    capacity = pick("capacity_kwh", homes.capacity_kwh)
+    given = (homes.capacity_kwh == 0.0) & (capacity > 0.0)  # by a group, to a home without one
+    rating = pick("rating_kw", np.where(given, capacity / BATTERY_HOURS, homes.rating_kw))
+    rating = np.where(capacity > 0.0, rating, 0.0) * scenario.scale.battery
+    capacity = capacity * scenario.scale.battery
     index = {bus: i for i, bus in enumerate(network.buses)}
 
     def share(field: str) -> np.ndarray:
@@ -216,7 +215,7 @@ def _population(
         bus=np.array([index[bus] for bus in homes.buses], dtype=np.intp),
         capacity_kwh=capacity,
         rating_kw=rating,
-        efficiency=pick("efficiency", homes.efficiency),
+        efficiency=pick("efficiency", np.where(given, BATTERY_EFFICIENCY, homes.efficiency)),
         min_kwh=capacity * share("soc_min"),
         max_kwh=capacity * share("soc_max"),
         initial_kwh=capacity * share("soc_initial"),

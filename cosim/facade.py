@@ -33,8 +33,16 @@ class Running(Protocol):
     def before_change(self) -> None:
         """Book the delivery up to now, and have the load flow solved again."""
 
-    def tell(self, kind: str, details: dict[str, Any]) -> None:
-        """Write a line to the event log."""
+    @property
+    def recorder(self) -> Log:
+        """Who keeps the event log."""
+
+
+class Log(Protocol):
+    """What the facade needs of a recorder."""
+
+    def event(self, second: int, kind: str, details: dict[str, Any]) -> None:
+        """Take one line of the event log."""
 
 
 class Facade:
@@ -49,8 +57,8 @@ class Facade:
 
     @property
     def now_s(self) -> int:
-        """The present simulation second."""
-        return int(self._simulation.env.now)
+        """The present simulation second; 0 while the run is being set up."""
+        return max(0, int(self._simulation.env.now))
 
     @property
     def end_s(self) -> int:
@@ -62,21 +70,27 @@ class Facade:
         return self._case.grid.second_of(self._case.scenario.local(when))
 
     def at(self, when: datetime | int) -> Event:
-        """Return the event of an instant; an instant that has passed is now."""
+        """Return the event of an instant; an instant that has passed is now.
+
+        What begins with the run, or before it, is due before the first gate opens.
+        """
         second = when if isinstance(when, int) else self.second_of(when)
-        return self._simulation.due(max(second, self.now_s), self._rank)
+        present = int(self._simulation.env.now)
+        return self._simulation.due(second if second > self.now_s else present, self._rank)
 
     def daily(self, hour: float) -> list[int]:
-        """Return the simulation seconds at which the civil clock shows ``hour``."""
+        """Return the seconds at which the civil clock shows ``hour``.
+
+        They begin, below 0, on the day before the run, for what is under way when it begins.
+        """
         grid = self._case.grid
-        first = grid.start.astimezone(grid.zone).replace(hour=0, minute=0, second=0)
-        days = grid.end_s // 86_400 + 2
+        first = grid.start.astimezone(grid.zone).replace(hour=0, minute=0, second=0, tzinfo=None)
         moments = (
-            (first.replace(tzinfo=None) + timedelta(days=d, hours=hour)).replace(tzinfo=grid.zone)
-            for d in range(days)
+            (first + timedelta(days=day, hours=hour)).replace(tzinfo=grid.zone)
+            for day in range(-1, grid.end_s // 86_400 + 2)
         )
         seconds = (grid.second_of(moment) for moment in moments)
-        return [second for second in seconds if 0 <= second <= grid.end_s]
+        return [second for second in seconds if second <= grid.end_s]
 
     def uniform(self, purpose: str) -> np.ndarray:
         """Return one draw in [0, 1) per prosumer ``[n]``, keyed by prosumer and purpose."""
@@ -124,7 +138,7 @@ class Facade:
 
     def log(self, kind: str, **details: Any) -> None:
         """Write a line to the run's event log."""
-        self._simulation.tell(kind, details)
+        self._simulation.recorder.event(self.now_s, kind, details)
 
     def _rows(self, groups: Sequence[str]) -> np.ndarray:
         own = self._case.population.groups

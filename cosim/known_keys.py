@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from cosim import plugins
-
-#: in ``json_schema_extra`` of a text that may name a file or folder, as of every ``Path``
-PATH_FORMAT = {"format": "path"}
 
 
 def known_keys(
@@ -26,13 +23,56 @@ def known_keys(
     return [*keys, "kind"] if issubclass(model, plugins.Plugin) else keys
 
 
-def may_name_a_file(
+def known_field(
     root: type[BaseModel], tree: Mapping[str, Any], path: Sequence[str | int]
-) -> bool:
-    """Return whether the text at a path of a scenario may be the name of a file or folder."""
+) -> FieldInfo | None:
+    """Return the field of a model that a path leads to; None for anything else."""
     model = _model_at(root, tree, path[:-1])
-    field = model and model.model_fields.get(str(path[-1]))
-    if field is None:
-        return False
-    is_path = Path in (field.annotation, *get_args(field.annotation))
-    return is_path or field.json_schema_extra == PATH_FORMAT
+    return None if model is None else model.model_fields.get(str(path[-1]))
+
+
+def _model_at(
+    root: type[BaseModel], tree: Mapping[str, Any], path: Sequence[str | int]
+) -> type[BaseModel] | None:
+    model: Any = root
+    node: Any = tree
+    for step in path:
+        node = node[step] if _indexes(node, step) else None
+        kind = plugins.KIND_OF_FIELD.get(str(step)) if model is root else None
+        model = _PluginPlace(kind).at(node) if kind else _descend(model, step, node)
+        if model is None:
+            return None
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+
+
+def _indexes(node: Any, step: str | int) -> bool:
+    if isinstance(node, Mapping):
+        return step in node
+    return isinstance(node, list | tuple) and isinstance(step, int) and step < len(node)
+
+
+def _descend(model: Any, step: str | int, node: Any) -> Any:
+    """Return the type under a key or index of a model or container annotation."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        field = model.model_fields.get(str(step))
+        return field and field.annotation
+    if isinstance(model, _PluginPlace):
+        return model.at(node)
+    arguments = [item for item in get_args(model) if item is not type(None)]
+    if get_origin(model) in {dict, tuple}:
+        return arguments[-1] if get_origin(model) is dict else arguments[0]
+    models = [item for item in arguments if isinstance(item, type) and issubclass(item, BaseModel)]
+    return _descend(models[0], step, node) if models else None
+
+
+@dataclass(frozen=True)
+class _PluginPlace:
+    """A place in the scenario where plug-ins of one kind stand, directly or in a container."""
+
+    kind: str
+
+    def at(self, node: Any) -> Any:
+        name = node.get("kind") if isinstance(node, Mapping) else None
+        if not isinstance(name, str):
+            return self
+        return plugins.load(self.kind, name) if name in plugins.names(self.kind) else self

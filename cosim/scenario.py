@@ -6,9 +6,9 @@ errors. Equal scenarios give equal results.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, model_validator
 
-from cosim import document, validation
+from cosim import document, prices, validation
+from cosim.disturbances.base import Disturbance
 from cosim.errors import InputError, Problem, did_you_mean
+from cosim.file_names import beside_the_run
 from cosim.glossary import KPIS
 from cosim.known_keys import known_keys
 from cosim.plugins import DisturbanceField, MarketField, PolicyField, ProfilesField
@@ -45,11 +47,11 @@ class Scenario(Section):
     seed: int = Field(0, ge=0, lt=2**63, description="seed of all draws")
     time: Time
     feeder: FeederSection
-    profiles: ProfilesField
+    profiles: ProfilesField = Field(description="where homes, load and PV come from")
     scale: Scale = Scale()
     tariff: Tariff = Tariff()
     co2: Co2 = Co2()
-    market: MarketField
+    market: MarketField = Field(description="how neighbours trade; none: with the supplier only")
     trade_limit: Literal["physical", "none"] = Field(
         "physical", description="orders within the forecast surplus or deficit, or unlimited"
     )
@@ -71,25 +73,52 @@ class Scenario(Section):
     def _names_resolve(self) -> Scenario:
         users = {name: group.policy for name, group in self.groups.items()}
         hit = [getattr(disturbance, "groups", ()) for disturbance in self.disturbances]
-        found = _unknown_names(self.policies, users, hit) + self._outside() + self._no_kpis()
+        found = _unknown_names(self.policies, users, hit) + self._no_kpis()
+        found += self._misplaced() + self._wrong_prices()
         if found:
             raise validation.refusal(found)
         return self
 
-    def _outside(self) -> list[validation.Located]:
-        """Return the times of disturbances that the run does not reach."""
-        begin, end = self.begin, self.begin + timedelta(days=self.time.days)
-        return [
-            (
-                ("disturbances", index, field),
-                f"disturbance {index} ({disturbance.kind()}): {field} {when} lies outside the run",
-                f"the run lasts from {begin} to {end}",
-            )
-            for index, disturbance in enumerate(self.disturbances)
-            for field in ("start", "end")
-            if isinstance(when := getattr(disturbance, field, None), datetime)
-            and not begin <= self.local(when) <= end
+    def _misplaced(self) -> list[validation.Located]:
+        """Return the times of disturbances that the run does not reach, and ends before starts."""
+        grid = self.grid()
+        begin, end = self.civil(grid.utc(0)), self.civil(grid.utc(grid.end_s))
+        remedy = f"the run lasts from {begin} to {end}"
+        found: list[validation.Located] = []
+        for index, disturbance in self._events():
+            times = {"start": self.civil(disturbance.start), "end": self.civil(disturbance.end)}
+            who = f"disturbance {index} ({disturbance.kind()})"
+            for field, when in times.items():
+                if not 0 <= grid.second_of(when) <= grid.end_s:
+                    what = f"{who}: {field} {when} lies outside the run"
+                    found.append((("disturbances", index, field), what, remedy))
+            if grid.second_of(times["start"]) >= grid.second_of(times["end"]):
+                what = f"{who}: start {times['start']} must be before end {times['end']}"
+                found.append((("disturbances", index, "end"), what, "let it end later"))
+        return found
+
+    def _wrong_prices(self) -> list[validation.Located]:
+        """Return the periods between interval borders, and what disturbances make of prices."""
+        tariffs = list(self.tariffs())
+        shocks = [
+            prices.Shock(index, self.civil(each.start), self.civil(each.end), *each.price_factors)
+            for index, each in self._events()
+            if each.price_factors != (1.0, 1.0)
         ]
+        return prices.off_borders(tariffs, self.grid()) + prices.crossed(tariffs, shocks)
+
+    def _events(self) -> Iterator[tuple[int, Disturbance]]:
+        """Yield the disturbances and their places in the list."""
+        for index, disturbance in enumerate(self.disturbances):
+            if isinstance(disturbance, Disturbance):
+                yield index, disturbance
+
+    def tariffs(self) -> Iterator[tuple[document.Path, Tariff]]:
+        """Yield the scenario's tariff and those of groups, and where they stand."""
+        yield ("tariff",), self.tariff
+        for name, group in self.groups.items():
+            if group.tariff is not None:
+                yield ("groups", name, "tariff"), group.tariff
 
     def _no_kpis(self) -> list[validation.Located]:
         """Return the figures that expectations and effects name in vain."""
@@ -115,6 +144,10 @@ class Scenario(Section):
         """Give a naive time the scenario's civil zone."""
         return when if when.tzinfo else when.replace(tzinfo=self.zone)
 
+    def civil(self, when: datetime) -> datetime:
+        """Return the civil time of an instant, as clocks show it; naive times are civil."""
+        return self.local(when).astimezone(UTC).astimezone(self.zone)
+
     def grid(self) -> TimeGrid:
         """Return the time grid; ``days`` are 24 h each, whatever daylight saving does."""
         step = self.time.interval_minutes * 60
@@ -129,7 +162,7 @@ class Scenario(Section):
 
 @dataclass(frozen=True)
 class LoadedScenario:
-    """A scenario with the document it was read from: folder for relative files, and hashes."""
+    """A scenario with the document it was read from; ``folder`` is where file names start."""
 
     scenario: Scenario
     source: document.Document
@@ -168,10 +201,11 @@ def _missing_counterparts(loaded: LoadedScenario) -> list[Problem]:
         Problem(
             f"no scenario '{effect.against}'",
             str(loaded.source.at(("effects", index, "against"))),
-            remedy=did_you_mean(effect.against, [p.name for p in loaded.folder.glob("*.yaml")]),
+            remedy=did_you_mean(effect.against, [p.name for p in folder.glob("*.yaml")]),
         )
         for index, effect in enumerate(loaded.scenario.effects)
-        if effect.against != "undisturbed" and not (loaded.folder / effect.against).is_file()
+        for folder in [loaded.source.folder(("effects", index, "against"))]
+        if effect.against != "undisturbed" and not (folder / effect.against).is_file()
     ]
 
 
@@ -182,7 +216,8 @@ def _loaded(source: document.Document, folder: Path) -> LoadedScenario:
         return known_keys(Scenario, source.tree, path)
 
     try:
-        return LoadedScenario(Scenario.model_validate(source.tree), source, folder)
+        tree = beside_the_run(Scenario, source, folder)
+        return LoadedScenario(Scenario.model_validate(tree), source, folder)
     except ValidationError as error:
         problems = validation.problems_from_validation(error, source, known)
     for path, what, remedy in _unknown_names_of_tree(source.tree):

@@ -155,16 +155,30 @@ class Co2(Section):
         return self
 
 
+#: of a battery that a group gives to a home without one: hours of full charge, and round trip
+BATTERY_HOURS, BATTERY_EFFICIENCY = 2.0, 0.90
+
+
 class Battery(Section):
-    """Constants that replace those of the profile source."""
+    """Constants that replace those of the profile source, or make a battery where it has none."""
 
     capacity_kwh: float | None = Field(
         None, ge=0.0, le=2000.0, description="default: the source's; 0: no battery"
     )
     rating_kw: float | None = Field(
-        None, ge=0.0, le=2000.0, description="power limit, both ways; default: the source's"
+        None,
+        ge=0.0,
+        le=2000.0,
+        description="power limit, both ways; default: the source's, for a home without a battery "
+        f"capacity_kwh in {BATTERY_HOURS:g} hours",
     )
-    efficiency: float | None = Field(None, gt=0.3, le=1.0, description="round trip [-]")
+    efficiency: float | None = Field(
+        None,
+        gt=0.3,
+        le=1.0,
+        description="round trip; default: the source's, for a home without a battery "
+        f"{BATTERY_EFFICIENCY:g} [-]",
+    )
     soc_min: float = Field(0.0, ge=0.0, le=1.0, description="least state of charge [-]")
     soc_max: float = Field(1.0, ge=0.0, le=1.0, description="highest state of charge [-]")
     soc_initial: float = Field(0.5, ge=0.0, le=1.0, description="state of charge at the start [-]")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cosim.population import Population, Tariffs
+from cosim.prices import second_of_day
 from cosim.scenario import Scenario
 from cosim.sections import LARGEST_KG_PER_KWH, Tariff
 from cosim.timegrid import TimeGrid
@@ -30,13 +31,14 @@ def _tariff_series(
     tariff: Tariff, hours: np.ndarray, weekdays: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return retail and feed-in prices ``[T]``; the last matching period wins."""
+    seconds = np.round(hours * 3600.0)
     pairs = list(tariff.price_pairs())
     retail, feed_in = np.full(len(hours), pairs[0][0]), np.full(len(hours), pairs[0][1])
     for period, (own_retail, own_feed_in) in zip(tariff.periods, pairs[1:], strict=True):
-        begin, end = period.hours
-        inside = (hours >= begin) & (hours < end)
+        begin, end = map(second_of_day, period.hours)
+        inside = (seconds >= begin) & (seconds < end)
         if begin > end:  # over midnight
-            inside = (hours >= begin) | (hours < end)
+            inside = (seconds >= begin) | (seconds < end)
         if period.days != "all":
             inside &= (weekdays >= 5) == (period.days == "weekend")
         retail[inside], feed_in[inside] = own_retail, own_feed_in

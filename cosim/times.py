@@ -14,6 +14,7 @@ from cosim.errors import did_you_mean
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\Z")
 _EXAMPLE = "2016-01-18 17:30"
+_FIRST_YEAR, _LAST_YEAR = 1900, 2199  # of weather, prices and zones that mean anything
 
 
 def _checked_name(value: str) -> str:
@@ -50,6 +51,8 @@ def _moment(value: Any) -> Any:
         raise ValueError(f"'{value}' is not a time: {error}; write e.g. {_EXAMPLE}") from None
     if when.microsecond:
         raise ValueError("times are whole seconds")
+    if not _FIRST_YEAR <= when.year <= _LAST_YEAR:
+        raise ValueError(f"'{value}' lies outside the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return when
 
 

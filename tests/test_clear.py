@@ -190,6 +190,15 @@ def test_a_dash_reads_the_standard_input(
         (HEADER + "a,nan,0.2\n", ["orders.csv:2, column 'quantity_kwh': 'nan' is not a finite"]),
         (HEADER + "a,1,inf\n", ["orders.csv:2, column 'price_eur_per_kwh': 'inf' is not a finite"]),
         (HEADER + "a,1e999,0.1\n", ["'1e999' is not a finite number"]),
+        (
+            HEADER + "a,1e308,0.1\nb,-1e308,0.1\n",
+            ["orders.csv:2, column 'quantity_kwh': '1e308' is beyond 1e+09 kWh", "check the unit",
+             "orders.csv:3, column 'quantity_kwh': '-1e308' is beyond 1e+09 kWh"],
+        ),
+        (
+            HEADER + "a,1,1e300\n",
+            ["orders.csv:2, column 'price_eur_per_kwh': '1e300' is beyond 1e+06 EUR/kWh"],
+        ),
         (HEADER + "a,one,0.1\n", ["'one' is not a finite number", "such as 0.14"]),
         (HEADER + 'a,"1,5",0.1\n', ["'1,5' is not a finite number", "decimals with a point"]),
         (HEADER + "a,1_000,0.1\n", ["'1_000' is not a finite number"]),
@@ -210,6 +219,12 @@ def test_bad_files(clear: Clear, content: str | bytes, fragments: list[str]) -> 
     message = refused(clear, content)
     for fragment in fragments:
         assert fragment in message
+
+
+def test_the_largest_orders_are_cleared(clear: Clear) -> None:
+    code, out, err = clear(HEADER + "a,1e9,1e6\nb,-1e9,-1e6\n", "--json")
+    assert (code, json.loads(out)["volume_kwh"]) == (0, 1e9)
+    assert err.startswith("warning: limit prices beyond 5 EUR/kWh")
 
 
 def test_all_problems_come_at_once(clear: Clear) -> None:

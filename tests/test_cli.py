@@ -16,9 +16,11 @@ import pytest
 
 from cosim import verbs
 from cosim.__main__ import main
+from cosim.case import load_feeder
 from cosim.errors import InputError, OutputError, PluginError, RunError
 from cosim.glossary import COLUMNS, KPIS
 from cosim.observe import ACTIONS, FEATURES
+from cosim.scenario import Scenario, load_scenario
 from cosim.verbs import _schema
 from cosim.verbs.explain import fits
 
@@ -35,6 +37,16 @@ market: uniform_price
 policies: {passive: passive}
 groups:
   all: {members: all, policy: passive}
+"""
+
+MUTE = """\
+\"\"\"A market that fails to trade.\"\"\"
+from cosim.markets.base import Market
+from cosim.markets.none import NoMarket as Nothing
+
+class Mute(Market):
+    def clear(self, orders, context):
+        return Nothing().clear(orders, context)
 """
 
 Captured = pytest.CaptureFixture[str]
@@ -101,6 +113,10 @@ def test_the_overview_names_every_verb(capsys: Captured) -> None:
         (["explain", "vm_mn_pu"], ["nothing is called 'vm_mn_pu'", "did you mean 'vm_min_pu'?"]),
         (["explain", "tarif.periods.hours"], ["did you mean 'tariff.periods.hours'?"]),
         (["list", "markets", "--plugins", "nowhere"], ["--plugins: plug-in folder 'nowhere'"]),
+        (["list", "lines"], ["'list lines' takes a scenario", "cosim list lines SCENARIO"]),
+        (["list", "markets", "ten_lines"], ["'list markets' takes no scenario"]),
+        (["list", "buses", "ten_line"], ["did you mean 'ten_lines.yaml'?"]),
+        (["list", "busses", "ten_lines"], ["did you mean 'buses'?"]),
     ],
 )
 def test_mistakes_have_code_2_and_a_hint(
@@ -191,6 +207,15 @@ def test_lists(
     assert all(len(line.split()) > 1 for line in lines)
 
 
+@pytest.mark.parametrize(("what", "first"), [("buses", "LV1.101 Bus"), ("lines", "LV1.101 Line")])
+def test_the_names_of_a_network(what: str, first: str, village: Path, capsys: Captured) -> None:
+    network = load_feeder(load_scenario(village))
+    assert main(["list", what, str(village)]) == 0
+    names = capsys.readouterr().out.splitlines()
+    assert tuple(names) == getattr(network, what)
+    assert any(name.startswith(first) for name in names)
+
+
 def test_a_plug_in_folder_takes_part(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "markets").mkdir()
     (tmp_path / "markets" / "of_mine_listed.py").write_text('"""My market: for tests."""\n')
@@ -227,16 +252,19 @@ def test_every_reference_of_the_schema_leads_somewhere() -> None:
     assert references(schema) <= {f"#/$defs/{name}" for name in schema["$defs"]}
 
 
-def test_every_key_of_the_scenario_itself_has_a_meaning() -> None:
-    plugged = ("profiles.", "policies.", "market.", "disturbances.")
-    keys = [key for key in _schema.scenario_keys() if not key.path.startswith(plugged)]
-    assert [key.path for key in keys if not key.meaning] == []
+def test_every_key_of_a_scenario_has_a_meaning() -> None:
+    assert [key.path for key in _schema.scenario_keys() if not key.meaning] == []
+    root = Scenario.model_json_schema()["properties"]
+    assert all("description" in root[name] for name in ("market", "profiles"))
 
 
 @pytest.mark.parametrize(
     ("word", "fragments"),
     [
         ("tariff.periods.hours", ["tariff.periods.<n>.hours", "[0-24]", "h", "required"]),
+        ("market.k", ["market.uniform_price.k", "share of the price range", "0.5"]),
+        ("policies.mine.charge_share", ["policies.<name>.time_of_use.charge_share"]),
+        ("profiles.units.load", ["profiles.csv_homes.units.load", "kWh"]),
         ("market.uniform_price.k", ["share of the price range", ">= 0 and <= 1", "0.5"]),
         ("vm_min_pu", ["feeder.limits.vm_min_pu", "p.u.", "0.9", "(KPI)", "(column)"]),
         ("groups.owners.battery.capacity_kwh", ["kWh", "<= 2000"]),
@@ -314,7 +342,20 @@ def test_check_says_what_a_scenario_is(village: Path, capsys: Captured) -> None:
         (["co2.kg_per_kwh=2.5"], "CO2 intensity 2.5 kg/kWh is above"),
         (["scale.load=12"], "load is scaled by 12"),
         (["policies.idle=do_nothing"], "policy 'idle' is used by no group"),
-        (["groups.more={policy: passive}"], "group 'more' has no participant"),
+        (
+            ["groups.more={policy: passive}"],
+            "group 'more' has no participant: 'all' before it takes all that are left; remove "
+            "that one with 'all: null' and add a group for all after this one",
+        ),
+        (
+            ["groups={all: null, owners: {members: battery, policy: passive}, last: {policy: "
+             "passive}}"],
+            "group 'owners' has no participant\n",
+        ),
+        (
+            ["policies.idle=do_nothing", "variants={calm: {groups: {all: {policy: passive}}}}"],
+            "policy 'idle' is used by no group",
+        ),
     ],
 )
 def test_check_doubts_what_looks_like_a_wrong_unit(
@@ -325,6 +366,13 @@ def test_check_doubts_what_looks_like_a_wrong_unit(
     err = capsys.readouterr().err
     assert err.startswith("warning: ")
     assert doubt in err
+
+
+def test_a_policy_of_a_variant_is_used(village: Path, capsys: Captured) -> None:
+    variant = "variants={calm: {policies: {idle: do_nothing}, groups: {all: {policy: idle}}}}"
+    other = "policies.idle=do_nothing"
+    assert main(["check", str(village), "--set", variant, "--set", other]) == 0
+    assert capsys.readouterr().err == ""
 
 
 # ---------------------------------------------------------------- run
@@ -387,6 +435,19 @@ def test_variants_run_beside_on_the_same_draws(village: Path, capsys: Captured) 
     assert manifest(folder / "variants" / "silent")["digest"] != digest
     latest = folder.parent / "latest"
     assert latest.resolve() == folder.resolve()
+
+
+def test_silence_is_remarked_unless_it_was_chosen(village: Path, capsys: Captured) -> None:
+    folder = village.parent / "mine" / "markets"
+    folder.mkdir(parents=True)
+    (folder / "mute_of_cli.py").write_text(MUTE)
+    words = ("--plugins", str(folder.parent), "--set", "market=mute_of_cli", "--quiet")
+    sunny = ("--set", "time.start=2016-07-18", "--set", "feeder.name=1-LV-rural3--2-sw")
+    assert run(village, *words, *sunny, "--set", "variants={none: {market: none}}") == 0
+    (folder / "mute_of_cli.py").unlink()
+    err = capsys.readouterr().err
+    assert "village: nobody traded, although offers and requests met" in err
+    assert "none: " not in err
 
 
 def test_the_seed_can_be_given(village: Path, capsys: Captured) -> None:

@@ -195,15 +195,22 @@ def test_the_evening_counts_as_far_as_the_snap_covers_it(
     snapped(day, 1.0 + 0.5 * share_of(first, last) + 0.3 * share_of(begin, over))
 
 
+def test_an_evening_over_midnight_counts_on_both_sides_of_it(ran: Ran) -> None:
+    """Also the one that is under way when the run begins."""
+    day = ran("cold_snap", "00:00", "23:00", **SNAP | {"evening_hours": [22, 2]})
+    evening = share_of(0, 2) + share_of(22, 23)
+    snapped(day, 1.0 + 0.5 * share_of(0, 23) + 0.3 * evening)
+
+
 def test_evenings_come_every_day_at_the_hour_that_clocks_show(diary_of: Any) -> None:
     """Over the night on which clocks go back an evening begins 25 hours after the last one."""
     snap = "{kind: cold_snap, load_factor: 1.5, evening_factor: 1.2, evening_hours: [18, 21], "
-    snap += "start: 2016-10-29 19:00, end: 2016-11-01}"
+    snap += "start: 2016-10-29 19:00, end: 2016-10-31 22:30}"
     overrides = ("time={start: 2016-10-29, days: 3}", f"disturbances=[{snap}]")
     case = load_case(load_scenario(SCENARIO, overrides))
     load = Day(case, diary_of(case)).metered("load_kwh")
     quarter = np.arange(288) / 4
-    cold = quarter >= 19.0
+    cold = (quarter >= 19) & (quarter < 49 + 22.5)
     evening = (quarter >= 19) & (quarter < 21)
     evening |= (quarter >= 24 + 19) & (quarter < 24 + 22)  # an hour more since midnight
     evening |= (quarter >= 49 + 18) & (quarter < 49 + 21)

@@ -365,14 +365,14 @@ def test_the_child_wins_and_positions_follow_the_winner(write: Write) -> None:
     )
     child = write(
         "child.yaml",
-        "extends: lib/base.yaml\nmarket:\n  k: 3\nlist: [9]\nold: null\ngone: ~\nnew: {b: null}\n",
+        "extends: lib/base.yaml\nmarket:\n  k: 3\nlist: [9]\nold: null\ngone: ~\nnew: {b: 4}\n",
     )
     read = read_document(child)
     assert read.tree == {
         "name": "base",
         "market": {"k": 3, "cap": 2},
         "list": [9],
-        "new": {"b": None},
+        "new": {"b": 4},
     }
     assert str(read.positions["market", "k"]) == f"{child}:3:6"
     assert str(read.positions["market", "cap"]) == f"{base}:4:8"

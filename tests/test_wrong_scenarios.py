@@ -127,6 +127,41 @@ WRONG: dict[str, tuple[Edits, list[str]]] = {
         {TARIFF: "tariff: {periods: [{hours: [17, 21], retail_eur_per_kwh: 0.05}]}"},
         [":6:20: feed-in 0.1 above retail 0.05 EUR/kWh"],
     ),
+    "a period between the borders of intervals": (
+        {TARIFF: "tariff: {periods: [{hours: [17.1, 18]}]}"},
+        [":6:29: 17.1 h lies inside a market interval of 15 min", "begin at 17 and 17.25 h"],
+    ),
+    "a period shorter than an interval": (
+        {TIME: "time: {start: 2016-01-18, days: 1, interval_minutes: 60}",
+         OTHERS: "  others: {policy: passive, tariff: {periods: [{hours: [17.5, 18]}]}}"},
+        [":11:57: 17.5 h lies inside a market interval of 60 min", "begin at 17 and 18 h",
+         "time.interval_minutes"],
+    ),
+    "a period in a run that begins between the hours": (
+        {TIME: "time: {start: 2016-01-18 00:07, days: 1}",
+         TARIFF: "tariff: {periods: [{hours: [17, 24]}]}"},
+        [":6:29: 17 h lies inside", "begin at 16.8667 and 17.1167 h", ":6:33: 24 h lies inside",
+         "begin at 23.8667 h"],
+    ),
+    "a shock that puts feed-in above retail": (
+        {TARIFF: "tariff: {retail_eur_per_kwh: -0.05, feed_in_eur_per_kwh: -0.1}",
+         DISTURBANCE: "  - {kind: price_shock, start: 2016-01-18 10:00, end: 2016-01-18 12:00, "
+                      "retail_factor: 5}"},
+        [":13:5: disturbance 0: feed-in -0.1 x 1 is above retail -0.05 x 5 EUR/kWh (tariff)",
+         "factors above 1 lower negative prices"],
+    ),
+    "shocks that put feed-in above retail together": (
+        {OTHERS: "  others: {policy: passive, tariff: {periods: [{hours: [0, 6], "
+                 "retail_eur_per_kwh: 0.1}, {hours: [6, 7], retail_eur_per_kwh: 0.35}]}}",
+         DISTURBANCE: "  - {kind: price_shock, start: 2016-01-18 10:00, end: 2016-01-18 12:00, "
+                      "retail_factor: 1, feed_in_factor: 1.5}\n"
+                      "  - {kind: price_shock, start: 2016-01-18 11:00, end: 2016-01-18 12:00, "
+                      "retail_factor: 1, feed_in_factor: 2}"},
+        [":13:5: disturbance 0: feed-in 0.1 x 1.5 is above retail 0.1 x 1 EUR/kWh "
+         "(groups.others.tariff.periods.0)",
+         ":14:5: disturbance 0 and disturbance 1: feed-in 0.1 x 3 is above retail 0.2 x 1 EUR/kWh "
+         "(tariff)"],
+    ),
     # unknown names
     "a market": (
         {MARKET: "market: unform_price"},
@@ -238,6 +273,10 @@ WRONG: dict[str, tuple[Edits, list[str]]] = {
         {TIME: "time: {start: 2016-01-18 25:00, days: 1}"},
         [":3:15: '2016-01-18 25:00' is not a time: hour must be in 0..23"],
     ),
+    "a year of long ago": (
+        {DISTURBANCE: "  - {kind: pv_collapse, start: 0001-01-01, end: 9999-12-31 23:30}"},
+        [":13:32: '0001-01-01' lies outside the years 1900 to 2199", ":13:49: '9999-12-31 23:30'"],
+    ),
     "negative days": (
         {TIME: "time: {start: 2016-01-18, days: -1}"}, [":3:33: time.days must be at least 1"]
     ),
@@ -251,12 +290,14 @@ WRONG: dict[str, tuple[Edits, list[str]]] = {
     ),
     "a disturbance after the run": (
         {DISTURBANCE: "  - {kind: pv_collapse, start: 2016-01-19 10:00, end: 2016-01-19 12:00}"},
-        [":13:32: disturbance 0 (pv_collapse): start 2016-01-19 10:00:00 lies outside the run",
+        [":13:32: disturbance 0 (pv_collapse): start 2016-01-19 10:00:00+01:00 lies outside the "
+         "run",
          "the run lasts from 2016-01-18 00:00:00+01:00 to 2016-01-19 00:00:00+01:00"],
     ),
     "a disturbance that ends before it starts": (
         {DISTURBANCE: "  - {kind: pv_collapse, start: 2016-01-18 12:00, end: 2016-01-18 10:00}"},
-        [":13:5: start 2016-01-18 12:00:00 must be before end 2016-01-18 10:00:00"],
+        [":13:55: disturbance 0 (pv_collapse): start 2016-01-18 12:00:00+01:00 must be before end "
+         "2016-01-18 10:00:00+01:00", "let it end later"],
     ),
     "a year without data": (
         {TIME: "time: {start: 2017-01-18, days: 1}", 12: "", DISTURBANCE: ""},
@@ -373,7 +414,8 @@ def test_a_wrong_scenario_is_refused_with_one_message(
 @pytest.mark.parametrize(
     ("overrides", "fragments"),
     [
-        (["market.kk=1"], ["--set market.kk=1: ", "'market' is 'uniform_price' and has no key"]),
+        (["market.kk=1"], ["--set market.kk=1: unknown key 'kk'", "did you mean 'k'?"]),
+        (["seed.x=1"], ["--set seed.x=1: 'seed' is 1 and has no key 'x'"]),
         (["market={kind: uniform_price, kk: 1}"], ["unknown key 'kk'", "did you mean 'k'?"]),
         (["tariff.retail_eur_per_kwh=200"], ["--set tariff.retail_eur_per_kwh=200: ", "at most 5"]),
         (["seed=x", "time.days=0"], ["--set seed=x: seed must be", "--set time.days=0: time.days"]),
@@ -412,6 +454,7 @@ def test_a_plug_in_that_asks_for_an_unknown_feature(
     path = files({POLICIES: f"policies: {{rule: passive, passive: wrong_feature_{verb}}}"})
     out = ["--out", str(tmp_path / "outputs")] if verb == "run" else []
     code = main([verb, str(path), "--plugins", str(tmp_path / "mine"), *out])
+    (folder / f"wrong_feature_{verb}.py").unlink()
     err = capsys.readouterr().err
     message = f"policy 'wrong_feature_{verb}' asks for the unknown feature 'sock'"
     check_message(err, [":8:36: ", message, "did you mean 'soc'?"])

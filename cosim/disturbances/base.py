@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Annotated, Any, Protocol
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 from simpy import Event
 
 from cosim.plugins import Plugin
@@ -34,13 +34,16 @@ class World(Protocol):
         """The last second of the run."""
 
     def at(self, when: datetime | int) -> Event:
-        """Return the event of an instant or a simulation second, before all deadlines on it."""
+        """Return the event of an instant or a simulation second, before all deadlines on it.
+
+        What begins with the run, or before it, is in force before the first gate opens.
+        """
 
     def second_of(self, when: datetime) -> int:
         """Return the simulation second of an instant."""
 
     def daily(self, hour: float) -> list[int]:
-        """Return the simulation seconds at which the civil clock shows ``hour``."""
+        """Return the seconds at which the civil clock shows ``hour``, < 0 on the day before."""
 
     def uniform(self, purpose: str) -> np.ndarray:
         """Return one draw in [0, 1) per prosumer ``[n]``, keyed by seed, prosumer and purpose."""
@@ -71,18 +74,18 @@ class World(Protocol):
 
 
 class Disturbance(Plugin):
-    """Abstract disturbance from ``start`` to ``end``; one file in this folder per kind."""
+    """Abstract disturbance from ``start`` to ``end``; one file in this folder per kind.
+
+    The scenario, which knows the zone, refuses an end that is not after the start.
+    """
 
     start: Moment = Field(description="when it begins")
     end: Moment = Field(description="when it is over")
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Disturbance:
-        if self.start.replace(tzinfo=None) >= self.end.replace(tzinfo=None) and (
-            self.start.tzinfo is None
-        ) == (self.end.tzinfo is None):
-            raise ValueError(f"start {self.start} must be before end {self.end}")
-        return self
+    @property
+    def price_factors(self) -> tuple[float, float]:
+        """Factors on retail and feed-in prices; the scenario refuses those that cross them."""
+        return 1.0, 1.0
 
     @abstractmethod
     def run(self, world: World) -> Generator[Event, None, None]:

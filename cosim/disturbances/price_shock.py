@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from simpy import Event
 
 from cosim.disturbances.base import Disturbance, World
@@ -16,16 +16,15 @@ class PriceShock(Disturbance):
     retail_factor: float = Field(3.0, gt=0.0, le=50.0, description="on the retail price [-]")
     feed_in_factor: float = Field(1.0, gt=0.0, le=50.0, description="on the feed-in price [-]")
 
-    @model_validator(mode="after")
-    def _keeps_spread(self) -> PriceShock:
-        if self.feed_in_factor > self.retail_factor:
-            raise ValueError("feed_in_factor above retail_factor could put feed-in above retail")
-        return self
+    @property
+    def price_factors(self) -> tuple[float, float]:
+        """Factors on retail and feed-in prices."""
+        return self.retail_factor, self.feed_in_factor
 
     def run(self, world: World) -> Generator[Event, None, None]:
         """Scale the prices, then restore them."""
         yield world.at(self.start)
-        over = world.scale_prices(self.retail_factor, self.feed_in_factor)
+        over = world.scale_prices(*self.price_factors)
         factors = {"retail_factor": self.retail_factor, "feed_in_factor": self.feed_in_factor}
         world.log("price_shock", phase="begin", **factors)
         yield world.at(self.end)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cosim.profiles._homes_table import Home
 from cosim.timeseries.table import Table
@@ -23,9 +23,13 @@ class Units(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    load: Literal["kW", "W", "MW", "kWh", "Wh"] = "kW"
-    pv: Literal["kW", "W", "MW", "kWh", "Wh", "kW/kWp", "W/kWp"] = "kW"
-    q: Literal["kvar", "var", "Mvar", "kvarh", "varh"] = "kvar"
+    load: Literal["kW", "W", "MW", "kWh", "Wh"] = Field("kW", description="of the load columns")
+    pv: Literal["kW", "W", "MW", "kWh", "Wh", "kW/kWp", "W/kWp"] = Field(
+        "kW", description="of the PV columns; per kWp: times the home's pv_kwp"
+    )
+    q: Literal["kvar", "var", "Mvar", "kvarh", "varh"] = Field(
+        "kvar", description="of the columns of reactive load"
+    )
 
 
 class Columns(BaseModel):
@@ -33,9 +37,9 @@ class Columns(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    load: str | None = None
-    pv: str | None = None
-    q: str | None = None
+    load: str | None = Field(None, description="column of the load")
+    pv: str | None = Field(None, description="column of the PV output")
+    q: str | None = Field(None, description="column of the reactive load")
 
 
 @dataclass(frozen=True, eq=False)

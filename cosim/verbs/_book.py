@@ -10,7 +10,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ COLUMNS = (PROSUMER, QUANTITY, PRICE)
 LARGEST_FILE_BYTES = 64 * 2**20
 MAX_PROBLEMS = 100
 PLAUSIBLE_EUR_PER_KWH = 5.0
+#: what an order may say; far beyond any book, and far from where sums overflow
+LARGEST = {QUANTITY: 1e9, PRICE: 1e6}
+UNITS = {QUANTITY: "kWh", PRICE: "EUR/kWh"}
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
@@ -192,19 +195,26 @@ def _row(
     if not name or not name.isprintable():
         what = "a name with invisible characters" if name else "no name"
         found.append(Problem(what, f"{where}, column '{PROSUMER}'", remedy="name the prosumer"))
-    quantity = _number(values[QUANTITY], f"{where}, column '{QUANTITY}'", True, found)
-    price = _number(values.get(PRICE, ""), f"{where}, column '{PRICE}'", priced, found)
+    quantity = _number(values, QUANTITY, where, True, found)
+    price = _number(values, PRICE, where, priced, found)
     return Row(name, quantity or 0.0, price) if len(found) == known else None
 
 
-def _number(text: str, where: str, needed: bool, found: list[Problem]) -> float | None:
+def _number(
+    values: Mapping[str, str], column: str, where: str, needed: bool, found: list[Problem]
+) -> float | None:
+    text, where = values.get(column, ""), f"{where}, column '{column}'"
     if not text:
         if needed:
             found.append(Problem("the cell is empty", where, remedy="write a number"))
         return None
     value = float(text) if len(text) <= 100 and _NUMBER.fullmatch(text) else math.nan
     if math.isfinite(value):
-        return value
+        if abs(value) <= LARGEST[column]:
+            return value
+        what = f"{text[:60]!r} is beyond {LARGEST[column]:g} {UNITS[column]}"
+        found.append(Problem(what, where, remedy="check the unit"))
+        return None
     comma = re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text)
     remedy = "write decimals with a point" if comma else "write a finite number such as 0.14"
     found.append(Problem(f"{text[:60]!r} is not a finite number", where, remedy=remedy))

@@ -8,7 +8,6 @@ import numpy as np
 
 from cosim.case import Case
 from cosim.document import Path
-from cosim.sections import Tariff
 
 
 def doubts(case: Case) -> list[str]:
@@ -19,11 +18,7 @@ def doubts(case: Case) -> list[str]:
 
 
 def _prices(case: Case) -> Iterator[tuple[Path, str]]:
-    tariffs: list[tuple[Path, Tariff]] = [(("tariff",), case.scenario.tariff)]
-    for name, group in case.scenario.groups.items():
-        if group.tariff is not None:
-            tariffs.append((("groups", name, "tariff"), group.tariff))
-    for path, tariff in tariffs:
+    for path, tariff in case.scenario.tariffs():
         for index, (retail, feed_in) in enumerate(tariff.price_pairs()):
             place = (*path, "periods", index - 1) if index else path
             key = (*place, "retail_eur_per_kwh")
@@ -60,11 +55,17 @@ def _batteries(case: Case) -> Iterator[tuple[Path, str]]:
 
 
 def _groups(case: Case) -> Iterator[tuple[Path, str]]:
-    scenario, present = case.scenario, set(case.population.groups)
-    for name in scenario.groups:
+    scenario, present, full = case.scenario, set(case.population.groups), ""
+    for name, group in scenario.groups.items():
         if name not in present:
-            yield ("groups", name), f"group '{name}' has no participant"
-    used = {group.policy for group in scenario.groups.values()}
+            yield ("groups", name), f"group '{name}' has no participant{full}"
+        elif group.members == "all" and group.share >= 1.0:
+            full = (
+                f": '{name}' before it takes all that are left; remove that one with "
+                f"'{name}: null' and add a group for all after this one"
+            )
+    every = [scenario, *(case.loaded.variant(name).scenario for name in scenario.variants)]
+    used = {group.policy for each in every for group in each.groups.values()}
     for name in scenario.policies:
         if name not in used:
             yield ("policies", name), f"policy '{name}' is used by no group"

@@ -15,6 +15,7 @@ from types import FrameType
 
 from cosim.case import Case
 from cosim.glossary import KPIS
+from cosim.markets.base import Market
 from cosim.record import RunRecorder, RunSummary, new_run_folder
 from cosim.scenario import LoadedScenario
 from cosim.sections import Expectation
@@ -83,7 +84,8 @@ def run_scenario(arguments: argparse.Namespace) -> int:
             outcomes[name] = outcome
     places = [folder, *(folder / VARIANTS / name for name in list(outcomes)[1:])]
     pictures = [] if arguments.no_figures else _draw(places, say)
-    return _conclude(loaded, outcomes, folder, pictures, say)
+    markets = {name: case.market for name, case in cases.items()}
+    return _conclude(loaded, outcomes, markets, folder, pictures, say)
 
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
@@ -164,6 +166,7 @@ def _draw(folders: Sequence[Path], say: Say) -> list[Path]:
 def _conclude(
     loaded: LoadedScenario,
     outcomes: dict[str, RunSummary],
+    markets: Mapping[str, Market],
     folder: Path,
     pictures: Sequence[Path],
     say: Say,
@@ -171,7 +174,7 @@ def _conclude(
     """Print the key figures, the paths and the missed expectations; return the exit code."""
     if not say.quiet:
         _screen.print_kpis(outcomes)
-    for text in _screen.remarks(outcomes):
+    for text in _screen.remarks(outcomes, markets):
         warn(text)
     if pictures and not say.quiet:
         print("\n".join(str(picture) for picture in sorted(pictures)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -59,8 +59,9 @@ def scenario_schema() -> Json:
         place = root["properties"][key]
         for step in way:
             place = place[step]
+        said = place.get("description", f"{kind}: a name, or its options")
         place.clear()
-        place.update(_choice(kind, kinds[kind]))
+        place.update(_choice(kind, kinds[kind]) | {"description": said})
     root["properties"]["extends"] = {
         "type": "string",
         "description": "scenario file this one is laid over, relative to it",
@@ -96,7 +97,7 @@ def _name_kind(definition: Json, name: str) -> None:
 def _choice(kind: str, references: list[Json]) -> Json:
     """Return the schema of a place that takes a name, or a mapping with ``kind`` and options."""
     short = {"type": "string", "enum": plugins.names(kind)}
-    return {"description": f"{kind}: a name, or its options", "anyOf": [short, *references]}
+    return {"anyOf": [short, *references]}
 
 
 def _plain(value: Any) -> Any:
@@ -115,7 +116,10 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the scenario: ``path`` with ``<name>`` and ``<n>`` where the author chooses."""
+    """One key of the scenario: ``path`` with ``<name>`` and ``<n>`` where the author chooses.
+
+    Options of a plug-in stand below its name in the path, which says the kind they belong to.
+    """
 
     path: str
     kind: str  # what values it takes, in words
@@ -123,11 +127,20 @@ class Key:
     allowed: str
     default: str
     meaning: str
+    plugin: str = ""  # whose option it is
 
     @property
     def steps(self) -> list[str]:
         """Return the parts of the path."""
         return self.path.split(".")
+
+    @property
+    def written(self) -> list[str]:
+        """Return the parts of the path as a scenario has them: without the plug-in's name."""
+        steps = self.steps
+        if self.plugin:
+            steps.remove(self.plugin)
+        return steps
 
 
 def scenario_keys() -> list[Key]:
@@ -137,19 +150,21 @@ def scenario_keys() -> list[Key]:
     return list(dict.fromkeys(_walk(whole, "", whole["$defs"])))
 
 
-def _walk(schema: Json, prefix: str, definitions: Json) -> Iterator[Key]:
+def _walk(schema: Json, prefix: str, definitions: Json, plugin: str = "") -> Iterator[Key]:
     for option in _options(schema, definitions):
         name = option.get("properties", {}).get("kind", {}).get("const")
         base = f"{prefix}{name}." if name else prefix
+        owner = name or plugin
         for key, below in option.get("properties", {}).items():
             if "const" in below:
                 continue
-            yield _key(base + key, key, below, option.get("required", ()), definitions)
-            yield from _walk(below, f"{base}{key}.", definitions)
+            found = _key(base + key, key, below, option.get("required", ()), definitions)
+            yield replace(found, plugin=owner)
+            yield from _walk(below, f"{base}{key}.", definitions, owner)
         if isinstance(option.get("additionalProperties"), dict):
-            yield from _walk(option["additionalProperties"], f"{prefix}<name>.", definitions)
+            yield from _walk(option["additionalProperties"], f"{prefix}<name>.", definitions, owner)
         if isinstance(option.get("items"), dict):
-            yield from _walk(option["items"], f"{prefix}<n>.", definitions)
+            yield from _walk(option["items"], f"{prefix}<n>.", definitions, owner)
 
 
 def _options(schema: Json, definitions: Json) -> list[Json]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cosim.case import Case
+from cosim.plugins import Plugin
 from cosim.record import RunSummary
 from cosim.report import screen
 from cosim.verbs._progress import Ticker
@@ -37,12 +38,13 @@ def interrupted_line(name: str, tick: Ticker, folder: Path) -> str:
     )
 
 
-def remarks(outcomes: Mapping[str, RunSummary]) -> list[str]:
-    """Return what a reader of the figures must know first."""
+def remarks(outcomes: Mapping[str, RunSummary], markets: Mapping[str, Plugin]) -> list[str]:
+    """Return what a reader of the figures must know first; ``markets`` are those of the runs."""
     found = screen.remarks(outcomes)
     for name, outcome in outcomes.items():
         silent = int(outcome.kpis["silent_intervals"])
-        if silent and not outcome.kpis["traded_kwh"]:
+        chosen = markets[name].kind() == "none"
+        if silent and not outcome.kpis["traded_kwh"] and not chosen:
             what = f"nobody traded, although offers and requests met in {silent} intervals"
             found.append(f"{name}: {what}")
     return found

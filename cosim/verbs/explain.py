@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _fitting(keys: Sequence[Key], asked: Sequence[str]) -> list[Key]:
     """Return the keys whose path is the asked one; if there are none, those that end with it."""
-    whole = [key for key in keys if fits(key.steps, asked)]
+    whole = [key for key in keys if fits(key.steps, asked) or fits(key.written, asked)]
     return whole or [
         key for key in keys if any(fits(key.steps[i:], asked) for i in range(1, len(key.steps)))
     ]
@@ -90,7 +90,8 @@ def _catalogue() -> list[tuple[str, Known]]:
 
 def _words(word: str, keys: Sequence[Key], catalogue: Sequence[tuple[str, Known]]) -> set[str]:
     """Return the names near enough to be listed: whole paths only for an asked path."""
-    paths = {".".join(step for step in key.steps if not step.startswith("<")) for key in keys}
+    ways = (way for key in keys for way in (key.steps, key.written))
+    paths = {".".join(step for step in way if not step.startswith("<")) for way in ways}
     if "." in word:
         return paths
     return {path.rpartition(".")[2] for path in paths} | {known.name for _, known in catalogue}

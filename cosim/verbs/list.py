@@ -1,6 +1,9 @@
 """List what there is: plug-ins, features, actions, scenarios, KPIs or columns, with units.
 
-python -m cosim list markets
+The buses and lines of a network are listed by the name of a scenario.
+
+  python -m cosim list markets
+  python -m cosim list lines ten_lines
 """
 
 from __future__ import annotations
@@ -22,13 +25,15 @@ WHAT = (
     "kpis",
     "columns",
 )
+NETWORK = ("buses", "lines")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     from cosim.verbs._parser import add_plugins_option
 
-    parser.add_argument("what", metavar="WHAT", help=", ".join(WHAT))
+    parser.add_argument("what", metavar="WHAT", help=", ".join((*WHAT, *NETWORK)))
+    parser.add_argument("scenario", nargs="?", metavar="SCENARIO", help="for buses and lines")
     add_plugins_option(parser)
 
 
@@ -37,14 +42,30 @@ def run(arguments: argparse.Namespace) -> int:
     from cosim.errors import InputError, Problem, did_you_mean
     from cosim.verbs._common import columns, take_plugins
 
-    what = arguments.what
-    if what not in WHAT:
-        remedy = did_you_mean(what, WHAT)
+    what, scenario = arguments.what, arguments.scenario
+    if what not in (*WHAT, *NETWORK):
+        remedy = did_you_mean(what, (*WHAT, *NETWORK))
         raise InputError(Problem(f"there is no list of {what!r}", remedy=remedy))
+    if (scenario is None) == (what in NETWORK):
+        wanted = f"list {what} SCENARIO" if scenario is None else f"list {what}"
+        problem = f"'list {what}' takes {'a' if scenario is None else 'no'} scenario"
+        raise InputError(Problem(problem, remedy=f"write: python -m cosim {wanted}"))
     take_plugins(arguments.plugins)
+    if scenario is not None:
+        print("\n".join(_of_network(what, scenario)))
+        return 0
     rows = [(known.name, known.unit, known.meaning) for known in _known(what)]
     print(columns(rows if any(unit for _, unit, _ in rows) else [(n, m) for n, _, m in rows]))
     return 0
+
+
+def _of_network(what: str, scenario: str) -> tuple[str, ...]:
+    """Return the names of the buses or lines of a scenario's network, in its order."""
+    from cosim.case import load_feeder
+    from cosim.verbs._common import load
+
+    network = load_feeder(load(scenario))
+    return network.buses if what == "buses" else network.lines
 
 
 def _known(what: str) -> list[Known]:
