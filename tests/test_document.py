@@ -837,7 +837,9 @@ def test_bombs_are_read_or_refused(text: str) -> None:
 @pytest.mark.slow
 def test_a_hundred_thousand_fuzzed_texts_are_read_or_refused_in_50_ms_each() -> None:
     rng = random.Random(2)
-    assert max(seconds_to_read(fuzzed(rng)) for _ in range(100_000)) < 0.05
+    slow = [text for text in (fuzzed(rng) for _ in range(100_000)) if seconds_to_read(text) > 0.05]
+    assert len(slow) < 100  # a pause of the interpreter, or the text itself: that shows again
+    assert all(min(seconds_to_read(text) for _ in range(3)) < 0.05 for text in slow)
 
 
 def test_files_of_fuzzed_bytes_are_read_or_refused(tmp_path: Path) -> None:

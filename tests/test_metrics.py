@@ -76,7 +76,8 @@ def interval(index, *, load, pv, charge, energy, fills, payment, orders, arrived
     arrival = np.where(arrived, index * HOUR - 59.0, np.inf)
     asked = Asked(
         prices, Outlook(a(0, 0), a(*load), a(*pv), a(0.3, 0.3), a(0.1, 0.1)),
-        Decision(a(*requested), a(0, 0), a(0, 0)), np.zeros(2, bool), np.zeros(2, bool), arrival, np.zeros(2),
+        Decision(a(*requested), a(0, 0), a(0, 0)), np.zeros(2, bool), np.zeros(2, bool),
+        arrival, np.zeros(2),
     )  # fmt: skip
     sent = Orders(np.arange(2), a(*orders), a(0.2, 0.3), arrival)
     trade = Trade(asked, guarded, sent, np.array(arrived), clearing)

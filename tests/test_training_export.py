@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,14 @@ def test_the_bundle_acts_as_the_learner(activation: str, tmp_path: Path) -> None
     bundle = write_bundle(
         tmp_path, to_onnx(model.policy, SCALING), SCALING, seen[:8], description()
     )
-    share, _ = model.predict(SCALING(seen), deterministic=True)
+    exact = copy.deepcopy(model.policy).double()  # the network without the rounding of float32
+    with torch.no_grad():
+        hidden = exact.mlp_extractor.forward_actor(torch.as_tensor(SCALING(seen)).double())
+        share = exact.action_net(hidden).clamp(-1.0, 1.0).numpy()
     power = bundle.act(seen)
-    assert np.abs(power - share * seen[:, 1:2]).max() < 1e-6 * 24.0
+    assert np.abs(power - share * seen[:, 1:2]).max() < 1e-5 * 24.0
+    learnt, _ = model.predict(SCALING(seen), deterministic=True)
+    assert np.abs(learnt - share).max() < 1e-3  # float32, by whichever kernels the machine has
     assert (np.abs(share) == 1.0).any() and (np.abs(share) < 1.0).any()
 
 
