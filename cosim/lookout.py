@@ -1,7 +1,7 @@
 """The lookout: what is known at DECIDE, the published tariff and the named forecast.
 
-The only place from which the future could leak; it reads row k of load and PV under
-``perfect_interval`` and nothing later than the present under ``persistence``.
+The only place from which the future could leak: it reads row k of load and PV for the forecast of
+interval k, and nothing later.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import numpy as np
 
 from cosim.case import Case
 from cosim.conditions import Conditions
+from cosim.forecasts.base import Forecast, Known
 from cosim.guard import Outlook
 from cosim.markets.base import Clearing
 from cosim.observe import AHEAD_H, View
 from cosim.plant import Plant
+from cosim.seeds import Draws
 from cosim.settlement import Prices
 
 
@@ -25,6 +27,13 @@ class Lookout:
         self._hours = case.grid.local_hours()
         self._weekdays = case.grid.local_weekdays()
         self._price, self._volume = np.array(np.nan), np.array(0.0)
+        grid, forecast = case.grid, case.scenario.forecast
+        assert isinstance(forecast, Forecast)
+        self._forecast = forecast
+        self._horizon_h = (grid.start_s(0) - grid.decide_s(0)) / 3600.0 + 0.5 * grid.interval_h
+        per_day = max(1, 86_400 // grid.interval_s)
+        seed, names = case.scenario.seed, case.population.names
+        self._draws = Draws(seed, names, "forecast", per_day, forecast.draws)
         self._ahead = _rows_ahead(case.grid.intervals, case.grid.interval_s)
 
     def published(self, k: int) -> Prices:
@@ -47,10 +56,16 @@ class Lookout:
         plant, case = self._plant, self._case
         load, pv = self._measured()
         expected = plant.expected_kwh(case.grid.start_s(k))
-        forecast_load, forecast_pv = load, pv
-        if case.scenario.forecast == "perfect_interval":
-            forecast_load = case.profiles.load_kw[k] * self._conditions.factor("load")
-            forecast_pv = case.profiles.pv_kw[k] * self._conditions.factor("pv")
+        forecast_load, forecast_pv = self._forecast.of(
+            Known(
+                load,
+                pv,
+                case.profiles.load_kw[k] * self._conditions.factor("load"),
+                case.profiles.pv_kw[k] * self._conditions.factor("pv"),
+                self._horizon_h,
+                self._draws.at(k),
+            )
+        )
         retail, feed_in = prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh
         view = View(
             population=case.population,

@@ -26,6 +26,7 @@ PACKAGES: Mapping[str, str] = {
     "market": "cosim.markets",
     "disturbance": "cosim.disturbances",
     "profiles": "cosim.profiles",
+    "forecast": "cosim.forecasts",
     "policy": "agents",
 }
 #: key of a scenario -> the kind of plug-in that stands there
@@ -33,6 +34,7 @@ KIND_OF_FIELD: Mapping[str, str] = {
     "market": "market",
     "disturbances": "disturbance",
     "profiles": "profiles",
+    "forecast": "forecast",
     "policies": "policy",
 }
 #: keys below which several plug-ins stand, by name or in a list
@@ -79,7 +81,7 @@ def file_of(kind: str, name: str) -> Path:
 
 
 def add_folder(folder: Path) -> None:
-    """Let the sub-folders of a user's folder (markets, disturbances, policies, profiles) take part.
+    """Let the sub-folders of a user's folder (markets, policies, ...) take part.
 
     Importing them runs their code: only call this for a folder the user named.
     """
@@ -88,6 +90,7 @@ def add_folder(folder: Path) -> None:
         "disturbances": "disturbance",
         "policies": "policy",
         "profiles": "profiles",
+        "forecasts": "forecast",
     }
     if not folder.is_dir():
         raise InputError(Problem(f"plug-in folder '{folder}' does not exist", where="--plugins"))
@@ -170,6 +173,7 @@ DisturbanceField = Annotated[
     SerializeAsAny[Plugin], BeforeValidator(lambda v: _build("disturbance", v))
 ]
 ProfilesField = Annotated[SerializeAsAny[Plugin], BeforeValidator(lambda v: _build("profiles", v))]
+ForecastField = Annotated[SerializeAsAny[Plugin], BeforeValidator(lambda v: _build("forecast", v))]
 PolicyField = Annotated[SerializeAsAny[Plugin], BeforeValidator(lambda v: _build("policy", v))]
 
 

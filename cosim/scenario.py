@@ -22,7 +22,13 @@ from cosim.errors import InputError, Problem, did_you_mean
 from cosim.file_names import beside_the_run
 from cosim.glossary import KPIS
 from cosim.known_keys import known_keys
-from cosim.plugins import DisturbanceField, MarketField, PolicyField, ProfilesField
+from cosim.plugins import (
+    DisturbanceField,
+    ForecastField,
+    MarketField,
+    PolicyField,
+    ProfilesField,
+)
 from cosim.sections import (
     Co2,
     Effect,
@@ -55,8 +61,10 @@ class Scenario(Section):
     trade_limit: Literal["physical", "none"] = Field(
         "physical", description="orders within the forecast surplus or deficit, or unlimited"
     )
-    forecast: Literal["perfect_interval", "persistence"] = Field(
-        "perfect_interval", description="what is known of the coming interval when deciding"
+    forecast: ForecastField = Field(
+        "perfect_interval",
+        validate_default=True,
+        description="what is known of the coming interval when deciding",
     )
     policies: dict[Name, PolicyField] = Field(min_length=1, description="policies by own names")
     groups: dict[Name, Group] = Field(min_length=1, description="who follows which policy")

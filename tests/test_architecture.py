@@ -55,6 +55,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.compiled": (),
     "cosim.reason": (),
     "cosim.physics": ("arrays", "compiled", "population", "physics"),
+    "cosim.forecasts": ("arrays", "errors", "plugins", "forecasts"),
     "cosim.markets": ("arrays", "errors", "plugins", "markets"),
     "cosim.enforcement": ("arrays", "errors", "plugins", "feeder.limits", "enforcement"),
     "cosim.feeder": ("arrays", "errors", "feeder"),

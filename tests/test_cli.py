@@ -190,6 +190,7 @@ def test_a_full_disk_under_the_output_is_said() -> None:
         ("policies", {"passive", "self_consumption", "time_of_use"}),
         ("disturbances", {"cold_snap", "line_outage"}),
         ("profiles", {"simbench", "csv_homes"}),
+        ("forecasts", {"perfect_interval", "persistence", "noisy"}),
         ("features", set(FEATURES)),
         ("actions", set(ACTIONS)),
         ("kpis", set(KPIS)),

@@ -23,7 +23,7 @@ DiaryOf = Callable[[Case], Any]
 INTERVALS, PER_HOUR, HOMES = 48, 2, 10
 #: in the dark, in the morning, at noon, in the evening
 MOMENTS = (1, 15, 24, 37)
-FORECASTS = ("perfect_interval", "persistence")
+FORECASTS = ("perfect_interval", "persistence", "noisy")
 
 
 class Spy(Policy):
@@ -108,7 +108,7 @@ def plain(told: Case, diary_of: DiaryOf) -> tuple[np.ndarray, Any]:
 def test_weather_and_habits_beyond_the_forecast_are_unseen(
     told: Case, plain: tuple, moment: int, diary_of: DiaryOf
 ) -> None:
-    perfect = told.scenario.forecast == "perfect_interval"
+    perfect = told.scenario.forecast.kind() != "persistence"
     first_unknown = moment + 1 if perfect else moment
     unseen_until(plain, watched(with_profiles(told, first_unknown), diary_of), moment)
 
@@ -117,7 +117,7 @@ def test_weather_and_habits_beyond_the_forecast_are_unseen(
 def test_the_forecast_and_the_past_are_seen(
     told: Case, plain: tuple, moment: int, diary_of: DiaryOf
 ) -> None:
-    perfect = told.scenario.forecast == "perfect_interval"
+    perfect = told.scenario.forecast.kind() != "persistence"
     last_known = moment if perfect else moment - 1
     seen, _ = watched(with_profiles(told, last_known), diary_of)
     changed = columns_changed(seen[moment], plain[0][moment])
@@ -180,7 +180,7 @@ def test_a_disturbance_is_unseen_before_it_begins(
 ) -> None:
     clock = f"2016-07-18 {HIT_S // 3600:02}:{HIT_S // 60 % 60:02}:{HIT_S % 60:02}"
     window = {"start": clock, "end": "2016-07-18 18:00"}
-    case = village.case(forecast=told.scenario.forecast, disturbances=[hit | window])
+    case = village.case(forecast=told.scenario.forecast.kind(), disturbances=[hit | window])
     last = 27  # whose gates came before it
     assert told.grid.decide_s(last) < HIT_S < told.grid.close_s(last)
     disturbed = watched(case, diary_of)

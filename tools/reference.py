@@ -35,6 +35,7 @@ KINDS = {
     "policy": ("Policies", "policies: {own_name: {kind: NAME, option: value}}"),
     "disturbance": ("Disturbances", "disturbances: [{kind: NAME, option: value}]"),
     "profiles": ("Profile sources", "profiles: {kind: NAME, option: value}"),
+    "forecast": ("Forecasts", "forecast: {kind: NAME, option: value}"),
 }
 HEAD = """\
 # Reference

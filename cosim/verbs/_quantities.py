@@ -17,6 +17,7 @@ LISTED = {
     "policies": "policy",
     "disturbances": "disturbance",
     "profiles": "profiles",
+    "forecasts": "forecast",
 }
 
 

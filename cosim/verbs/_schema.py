@@ -18,6 +18,7 @@ Json = dict[str, Any]
 _PLACES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("market", "market", ()),
     ("profiles", "profiles", ()),
+    ("forecast", "forecast", ()),
     ("policies", "policy", ("additionalProperties",)),
     ("disturbances", "disturbance", ("items",)),
 )

@@ -19,6 +19,7 @@ WHAT = (
     "policies",
     "disturbances",
     "profiles",
+    "forecasts",
     "features",
     "actions",
     "scenarios",

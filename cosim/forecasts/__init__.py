@@ -1,0 +1,1 @@
+"""Forecasts: one file for each way of knowing the coming interval."""
