@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # finds tools.*
 from tools._bench_common import BenchmarkError, Row, Sample, World, digits
 from tools._bench_loadflow import loadflow_rows
 from tools._bench_loop import loop_rows
+from tools._bench_markets import markets_rows
 from tools._bench_parts import parts_rows
 from tools._bench_start import child_first, start_rows
 from tools._bench_year import child_weeks, year_rows
@@ -34,6 +35,7 @@ from tools._bench_year import child_weeks, year_rows
 SECTIONS: dict[str, tuple[str, Callable[[World], Iterator[Row]]]] = {
     "loop": ("The loop, per interval", loop_rows),
     "parts": ("Where the time of an interval goes", parts_rows),
+    "markets": ("Clearing, by mechanism", markets_rows),
     "year": ("A year, and memory", year_rows),
     "loadflow": ("The load flow, per state of 129 buses", loadflow_rows),
     "start": ("Start-up", start_rows),
