@@ -72,7 +72,7 @@ def _parser(name: str, verb: ModuleType) -> Parser:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<10} {verbs.summary(name)}" for name in verbs.names()]
+    lines = [f"  {name:<16} {verbs.summary(name)}" for name in verbs.names()]
     head = "usage: python -m cosim VERB ...\n\nLocal energy markets on a real feeder.\n\nverbs:\n"
     return head + "\n".join(lines) + "\n\n'python -m cosim VERB --help' describes a verb."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path as FilePath
@@ -79,6 +79,8 @@ def load_case(loaded: LoadedScenario) -> Case:
         ask.problems[known:] = [p for p in ask.problems[known:] if again not in p.what]
     if homes and network:
         ask(("profiles",), lambda: _check_homes(homes, network))
+    if homes:
+        ask.problems += unknown_partners(loaded, homes.names)
     groups = homes and ask(("groups",), lambda: _assign(loaded, homes))
     co2 = ask(("co2",), lambda: intensity_of(scenario, grid, folder))
     policies = _policies(ask, scenario, grid, folder)
@@ -187,6 +189,17 @@ def _unknown_lines(loaded: LoadedScenario, network: Network) -> list[Problem]:
             remedy = did_you_mean(line, network.lines)
             problems.append(Problem(f"unknown line '{line}'", where, remedy=remedy))
     return problems
+
+
+def unknown_partners(loaded: LoadedScenario, names: Sequence[str]) -> list[Problem]:
+    """Return the participants that the market names and that do not exist."""
+    market = loaded.scenario.market
+    assert isinstance(market, Market)
+    return [
+        Problem(f"the market names unknown participant '{name}'",
+                str(loaded.source.at(("market", *path))), remedy=did_you_mean(name, names))
+        for path, name in market.named() if name not in names
+    ]  # fmt: skip
 
 
 def _population(

@@ -93,7 +93,9 @@ COLUMNS = _table(
     _of("sell_price_eur_per_kwh", "EUR/kWh", "mean price earned by sellers; empty: no trade"),
     _of("orders_sent", "-", "orders with a quantity that left a prosumer", low=0),
     _of("orders_late_or_lost", "-", "orders sent that were not in the book at its close", low=0),
-    _of("welfare_eur", "EUR", "gains from trade: fills valued at tariff-clipped limit prices"),
+    _of("welfare_eur", "EUR", "gains from trade: fills valued at tariff-clipped limit prices; "
+        "at the tariff where metered energy is cleared"),
+    _of("welfare_loss_eur", "EUR", "largest welfare of the book (linear programme) - welfare"),
     _of("co2_kg_per_kwh", "kg/kWh", "carbon intensity of upstream energy", low=0),
     # load flows
     _of("p_kw", "kW", "active power injected at the bus", _INJECTS),
@@ -131,6 +133,8 @@ COLUMNS = _table(
     _of("evaluation.feed_in_eur_per_kwh", "EUR/kWh", "feed-in price, mean of the prosumers"),
     _of("possible_kwh", "kWh", "peer-to-peer energy physically possible: the smaller of metered "
         "surplus and deficit", low=0),
+    _of("possible_eur", "EUR", "largest savings possible: metered surplus and deficit matched, "
+        "each at their tariff", low=0),
     _of("evaluation.net_kwh", "kWh", "metered net import of all prosumers together", _DRAWS),
     _of("evaluation.dead_share", "-", "share of prosumer time without supply", low=0, high=1),
     _of("slack_import_kwh", "kWh", "energy from upstream", low=0),
@@ -183,12 +187,21 @@ KPIS = _table(
     _of("baseline_bill_eur", "EUR", "bill of the same metered energy without trading", _PAYS),
     _of("savings_eur", "EUR", "baseline bill - bill", "> 0 saved"),
     _of("savings_percent", "%", "savings by the absolute baseline bill", "> 0 saved"),
+    _of("lowest_saving_eur", "EUR", "saving of the prosumer who saved least", "< 0 lost"),
+    _of("highest_saving_eur", "EUR", "saving of the prosumer who saved most", "> 0 saved"),
+    _of("losing_prosumers", "-", "prosumers whose bill is higher than without trading", low=0),
     _of("wear_eur", "EUR", "battery wear, not part of the bill", low=0),
     _of("operator_surplus_eur", "EUR", "what the market operator keeps of the payments"),
     _of("gini_savings", "-", "Gini of the prosumers' savings, 0 equal to 1 one has all; "
         "normalised for losses (Raffinetti, Siletti, Vernizzi 2015)", low=0, high=1),
     _of("jain_savings", "-", "Jain index of the prosumers' savings, losses counted as 0; 1 equal, "
         "1/n one has all", low=0, high=1),
+    _of("value_tapping_index", "-", "savings by the largest savings possible with the metered "
+        "energies (after Zhou, Wu, Long 2018)", high=1),
+    _of("participation_willingness_index", "-", "share of the prosumers who saved (Zhou, Wu, Long "
+        "2018)", low=0, high=1),
+    _of("equality_index", "-", "1 - Gini of the incomes: negative bills, raised so that none is "
+        "below 0 (after Zhou, Wu, Long 2018)", low=0, high=1),
     # market
     _of("traded_kwh", "kWh", "energy traded in the local market", low=0),
     _of("traded_share_percent", "%", "share of the peer-to-peer energy physically possible with "
@@ -196,9 +209,19 @@ KPIS = _table(
     _of("undeliverable_kwh", "kWh", "energy traded beyond that, because meters came out otherwise "
         "than forecast", low=0),
     _of("mean_price_eur_per_kwh", "EUR/kWh", "clearing price, mean weighted by volume"),
+    _of("price_std_eur_per_kwh", "EUR/kWh", "standard deviation of the clearing price over the "
+        "intervals with trade", low=0),
+    _of("lowest_price_eur_per_kwh", "EUR/kWh", "lowest clearing price of an interval"),
+    _of("highest_price_eur_per_kwh", "EUR/kWh", "highest clearing price of an interval"),
     _of("mean_retail_eur_per_kwh", "EUR/kWh", "retail price, mean of intervals and prosumers"),
     _of("mean_feed_in_eur_per_kwh", "EUR/kWh", "feed-in price, mean of intervals and prosumers"),
     _of("welfare_eur", "EUR", "gains from trade at tariff-clipped limit prices"),
+    _of("welfare_loss_eur", "EUR", "gains the market left: welfare of the best clearing of each "
+        "book (linear programme) - welfare", low=0),
+    _of("hhi_sellers", "-", "Herfindahl-Hirschman index of the energy sold over the run; 10,000: "
+        "one sells all", low=0, high=10_000),
+    _of("hhi_buyers", "-", "Herfindahl-Hirschman index of the energy bought over the run; 10,000: "
+        "one buys all", low=0, high=10_000),
     _of("orders_sent", "-", "orders sent", low=0),
     _of("orders_late_or_lost", "-", "orders sent that missed the book", low=0),
     _of("silent_intervals", "-", "intervals without trade although offers and requests met", low=0),
@@ -209,6 +232,12 @@ KPIS = _table(
     _of("export_kwh", "kWh", "energy into the upstream grid, solved intervals only", low=0),
     _of("peak_import_kw", "kW", "highest power from upstream of any load flow", low=0),
     _of("peak_export_kw", "kW", "highest power into the upstream grid of any load flow", low=0),
+    _of("daily_peak_import_kw", "kW", "highest mean power from upstream of an interval, mean over "
+        "the days (24 h from the start)", low=0),
+    _of("highest_ramp_kw", "kW", "largest change of the mean power from upstream between two "
+        "intervals in a row", low=0),
+    _of("load_factor", "-", "mean by highest power exchanged with upstream, in or out, means of "
+        "intervals", low=0, high=1),
     _of("losses_kwh", "kWh", "losses of the feeder, solved intervals only"),
     _of("losses_percent", "%", "losses by all energy that entered the feeder, from upstream or "
         "from prosumers"),
@@ -216,6 +245,8 @@ KPIS = _table(
         "prosumers in each interval", high=100),
     _of("self_sufficiency_percent", "%", "load that the community met itself, netted over "
         "prosumers in each interval, with what batteries held at the start", high=100),
+    _of("energy_balance_index", "-", "1 - exchange of the community, in or out, by all its demand "
+        "and supply with batteries (Zhou, Wu, Long 2018)", low=0, high=1),
     _of("co2_kg", "kg", "CO2 of upstream energy, solved intervals only"),
     _of("stored_change_kwh", "kWh", "stored energy at the end - at the start", "> 0 filled up"),
     # supply and grid

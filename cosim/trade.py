@@ -61,8 +61,9 @@ def trade(
     )
     quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
     ranks = np.arange(len(population))
-    book = Orders(ranks, np.where(arrived, quantity, 0.0), price, asked.arrival_s, asked.draw)
-    orders = Orders(ranks, quantity, price, asked.arrival_s, asked.draw)
+    partner = market.partners_among(population.names)
+    orders = Orders(ranks, quantity, price, asked.arrival_s, asked.draw, partner)
+    book = replace(orders, quantity_kwh=np.where(arrived, quantity, 0.0))
     if market.on_metered:
         return Trade(asked, guarded, orders, arrived, nothing_traded(quantity))
     return Trade(asked, guarded, orders, arrived, market.clear(book, _context(asked.prices)))

@@ -24,6 +24,7 @@ KEYS = {
     "average_sell_price_eur_per_kwh",
     "fills_kwh",
     "welfare_eur",
+    "operator_surplus_eur",
 }
 
 Clear = Callable[..., tuple[int, str, str]]
@@ -124,6 +125,7 @@ def test_no_market_leaves_everything_to_the_grid(clear: Clear) -> None:
         "average_sell_price_eur_per_kwh": pytest.approx(FEED_IN),
         "fills_kwh": [0.0, 0.0, 0.0, 0.0],
         "welfare_eur": 0.0,
+        "operator_surplus_eur": 0.0,
     }
 
 

@@ -55,6 +55,7 @@ def scope():
     case = SimpleNamespace(
         grid=TimeGrid(datetime(2024, 1, 1, tzinfo=UTC), HOUR, 2, 60, UTC), population=POPULATION,
         network=network, limits=Limits(), seats=(SimpleNamespace(rows=[0, 1], policy=policy),),
+        market=SimpleNamespace(on_metered=False),
     )  # fmt: skip
     return Scope(case)
 
@@ -125,6 +126,12 @@ def facts(scope):
 GOLDEN = {
     "bill_eur": 1.5, "baseline_bill_eur": 1.9, "savings_eur": 0.4, "savings_percent": 40 / 1.9,
     "wear_eur": 0.01, "operator_surplus_eur": 0.0, "gini_savings": 0.5, "jain_savings": 0.8,
+    "lowest_saving_eur": 0.1, "highest_saving_eur": 0.3, "losing_prosumers": 0,
+    "value_tapping_index": 0.4 / (2 * 0.3 - 2 * 0.1), "participation_willingness_index": 1.0,
+    "equality_index": 0.5, "price_std_eur_per_kwh": 0.0, "lowest_price_eur_per_kwh": 0.15,
+    "highest_price_eur_per_kwh": 0.15, "welfare_loss_eur": 0.0, "hhi_sellers": 10_000.0,
+    "hhi_buyers": 10_000.0, "energy_balance_index": 1 - (1 + 4) / (7 + 3 + 1),
+    "daily_peak_import_kw": 4.5, "highest_ramp_kw": 3.3, "load_factor": 5.7 / 2 / 4.5,
     "traded_kwh": 2.0, "traded_share_percent": 100.0, "undeliverable_kwh": 0.0,
     "mean_price_eur_per_kwh": 0.15,
     "mean_retail_eur_per_kwh": 0.3, "mean_feed_in_eur_per_kwh": 0.1,

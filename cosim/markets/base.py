@@ -7,6 +7,7 @@ share the leading axes ``[...]`` (lanes) and a last axis ``[m]`` of orders.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,6 +24,8 @@ class Orders:
     ``quantity_kwh`` is 0 where nobody orders or the order came late; ``prosumer`` ``[m]`` is the
     owner's rank, the tie-breaker that makes sums independent of the order of rows. ``draw`` is a
     keyed draw that ranks orders of one second, 0 where the mechanism does not ask for it.
+    ``partner`` ``[m]`` is the rank of the preferred partner, -1 for none; each prosumer names one
+    in one order at most.
     """
 
     prosumer: np.ndarray
@@ -30,10 +33,13 @@ class Orders:
     price_eur_per_kwh: np.ndarray
     arrival_s: np.ndarray
     draw: np.ndarray = None  # type: ignore[assignment]  # set below
+    partner: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if self.draw is None:
             object.__setattr__(self, "draw", np.zeros_like(self.arrival_s))
+        if self.partner is None:
+            object.__setattr__(self, "partner", np.full(len(self.prosumer), -1))
         freeze(self)
 
 
@@ -80,6 +86,14 @@ class Market(Plugin):
     @abstractmethod
     def clear(self, orders: Orders, context: MarketContext) -> Clearing:
         """Clear a frozen book; a pure function of its arguments."""
+
+    def named(self) -> Iterable[tuple[tuple[str | int, ...], str]]:
+        """Return the prosumers that the options name, each with its place in the options."""
+        return ()
+
+    def partners_among(self, names: tuple[str, ...]) -> np.ndarray:
+        """Return the ranks of the partners that the options prefer ``[n]``, -1 for none."""
+        return np.full(len(names), -1)
 
 
 def nothing_traded(quantity_kwh: np.ndarray) -> Clearing:

@@ -143,7 +143,7 @@ def _intervals(day: Day, scope: Scope) -> tuple[Columns, Columns]:
     p["bill_eur"] = p["trade_eur"] + p["closeout_eur"] + p["imbalance_eur"]
     first = scope.case.population.initial_kwh if day.before_kwh is None else day.before_kwh
     p["before_kwh"] = np.concatenate([first[None], p["energy_kwh"]])[: len(items)]
-    return p, _market(items, p)
+    return p, _market(items, p, scope.case.market.on_metered)
 
 
 _METERED = (
@@ -155,11 +155,9 @@ _BILLS = (
 )  # fmt: skip
 
 
-def _market(items: list[Interval], p: Columns) -> Columns:
+def _market(items: list[Interval], p: Columns, on_metered: bool) -> Columns:
     booked = np.where(p["arrived"], p["quantity_kwh"], 0.0)
     sent = p["quantity_kwh"] != 0.0
-    orders = Orders(np.arange(booked.shape[-1]), booked, p["limit_eur_per_kwh"], p["arrival_s"])
-    context = MarketContext(p["retail_eur_per_kwh"], p["feed_in_eur_per_kwh"])
     return {
         "interval": _scalars(items, lambda i: i.index, np.int32),
         "offered_kwh": np.maximum(-booked, 0.0).sum(-1),
@@ -171,7 +169,7 @@ def _market(items: list[Interval], p: Columns) -> Columns:
         ),
         "orders_sent": sent.sum(-1, dtype=np.int32),
         "orders_late_or_lost": (sent & ~p["arrived"]).sum(-1, dtype=np.int32),
-        "welfare_eur": _welfare(orders, p, context),
+        **_welfare(booked, p, on_metered),
         "co2_kg_per_kwh": _scalars(items, lambda i: i.trade.asked.prices.co2_kg_per_kwh),
         "slack_import_kwh": _scalars(items, lambda i: i.metered.slack_import_kwh),
         "slack_export_kwh": _scalars(items, lambda i: i.metered.slack_export_kwh),
@@ -179,10 +177,39 @@ def _market(items: list[Interval], p: Columns) -> Columns:
     }
 
 
-def _welfare(orders: Orders, p: Columns, context: MarketContext) -> np.ndarray:
-    empty = np.full(len(p["fill_kwh"]), np.nan)
+def _welfare(booked: np.ndarray, p: Columns, on_metered: bool) -> Columns:
+    """Return the gains from trade, what the best clearing adds, and what meters made possible.
+
+    The book of a market that clears metered energy is that energy, at the tariff.
+    """
+    net, retail, feed_in = p["net_kwh"], p["retail_eur_per_kwh"], p["feed_in_eur_per_kwh"]
+    context = MarketContext(retail, feed_in)
+    ranks = np.arange(net.shape[-1])
+    metered = Orders(ranks, net, np.where(net > 0.0, retail, feed_in), np.zeros_like(net))
+    orders = Orders(ranks, booked, p["limit_eur_per_kwh"], p["arrival_s"])
+    book = metered if on_metered else orders
+    empty = np.full(len(net), np.nan)
     clearing = Clearing(p["fill_kwh"], p["payment_eur"], empty, empty, empty)
-    return welfare_eur(orders, clearing, context)
+    welfare = welfare_eur(book, clearing, context)
+    possible = largest_welfare_eur(metered, context)
+    largest = possible if on_metered else largest_welfare_eur(orders, context)
+    return {
+        "welfare_eur": welfare,
+        "welfare_loss_eur": largest - welfare,
+        "possible_eur": possible,
+    }
+
+
+def largest_welfare_eur(orders: Orders, context: MarketContext) -> np.ndarray:
+    """Return the largest gains from trade of a book ``[...]`` [EUR].
+
+    The optimum of the linear programme over fills within the orders that sum to nothing: where
+    the tariff-clipped curves cross.
+    """
+    from cosim.markets._curves import cross  # loads its compiled code
+
+    crossing = cross(orders, context)
+    return (crossing.fills_kwh * crossing.limit_eur_per_kwh).sum(-1)
 
 
 def _solves(solves: list[Solve]) -> tuple[Columns, tuple[Topology, ...]]:

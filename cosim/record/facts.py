@@ -28,8 +28,9 @@ _SUMS = (
     "charge_kwh", "discharge_kwh", "net_kwh",
 )  # fmt: skip
 _MARKET = (
-    "volume_kwh", "offered_kwh", "requested_kwh", "welfare_eur", "orders_sent",
-    "orders_late_or_lost", "slack_import_kwh", "slack_export_kwh", "losses_kwh", "co2_kg_per_kwh",
+    "volume_kwh", "offered_kwh", "requested_kwh", "possible_eur", "welfare_eur", "welfare_loss_eur",
+    "orders_sent", "orders_late_or_lost", "slack_import_kwh", "slack_export_kwh", "losses_kwh",
+    "co2_kg_per_kwh",
 )  # fmt: skip
 _REQUESTS = {
     "request_not_finite": Reason.NOT_FINITE,
@@ -41,12 +42,12 @@ _REQUESTS = {
 #: columns of evaluation_results.csv after time and interval
 EVALUATION = (
     "price_eur_per_kwh", "retail_eur_per_kwh", "feed_in_eur_per_kwh", "volume_kwh", "offered_kwh",
-    "requested_kwh", "possible_kwh", "welfare_eur", "slack_p_kw", "slack_import_kwh",
-    "slack_export_kwh", "losses_kwh", "vm_min_pu", "vm_p05_pu", "vm_p50_pu", "vm_p95_pu",
-    "vm_max_pu", "line_max_percent", "trafo_max_percent", "unserved_kwh", "dead_share",
-    "co2_kg_per_kwh", "co2_kg", "bill_eur", "baseline_eur", "wear_eur", "load_kwh", "pv_kwh",
-    "charge_kwh", "discharge_kwh", "net_kwh", "soc_mean", "orders_sent", "orders_late_or_lost",
-    *_REQUESTS, "interventions", "intervention_kwh", "delivery_deviations",
+    "requested_kwh", "possible_kwh", "possible_eur", "welfare_eur", "welfare_loss_eur",
+    "slack_p_kw", "slack_import_kwh", "slack_export_kwh", "losses_kwh", "vm_min_pu", "vm_p05_pu",
+    "vm_p50_pu", "vm_p95_pu", "vm_max_pu", "line_max_percent", "trafo_max_percent", "unserved_kwh",
+    "dead_share", "co2_kg_per_kwh", "co2_kg", "bill_eur", "baseline_eur", "wear_eur", "load_kwh",
+    "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "soc_mean", "orders_sent",
+    "orders_late_or_lost", *_REQUESTS, "interventions", "intervention_kwh", "delivery_deviations",
     "delivery_deviation_kwh", "device_breaches", "status",
 )  # fmt: skip
 
@@ -68,10 +69,18 @@ def summarise(stack: Stack, scope: Scope) -> DayFacts:
     return DayFacts(
         interval=_interval_series(stack, scope, solve),
         solve=solve,
-        prosumer={name: stack.prosumer[name].sum(0) for name in ("bill_eur", "baseline_eur")},
+        prosumer=_totals(stack.prosumer),
         episodes=episodes(stack, scope),
         extremes=_extremes(stack),
     )
+
+
+def _totals(p: Columns) -> Columns:
+    return {
+        **{name: p[name].sum(0) for name in ("bill_eur", "baseline_eur")},
+        "bought_kwh": np.maximum(p["fill_kwh"], 0.0).sum(0),
+        "sold_kwh": np.maximum(-p["fill_kwh"], 0.0).sum(0),
+    }
 
 
 def facts_of(days: Sequence[DayFacts], scope: Scope) -> Facts:

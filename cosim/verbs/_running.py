@@ -59,7 +59,7 @@ def run_scenario(arguments: argparse.Namespace) -> int:
     say = Say(arguments.quiet)
     take_plugins(arguments.plugins)
     began = time.monotonic()
-    loaded = load(arguments.scenario, _overrides(arguments))
+    loaded = load(arguments.scenario, overrides(arguments))
     cases = {loaded.scenario.name: ready(loaded)}
     for name in loaded.scenario.variants:
         cases[name] = ready(loaded.variant(name))
@@ -88,7 +88,8 @@ def run_scenario(arguments: argparse.Namespace) -> int:
     return _conclude(loaded, outcomes, markets, folder, pictures, say)
 
 
-def _overrides(arguments: argparse.Namespace) -> list[str]:
+def overrides(arguments: argparse.Namespace) -> list[str]:
+    """Return what was set on the command line, the seed last."""
     seed = [] if arguments.seed is None else [f"seed={arguments.seed}"]
     return [*arguments.overrides, *seed]
 

@@ -43,11 +43,13 @@ def book(seed: int, shape: tuple[int, ...]) -> Book:
     quantity = np.abs(quantity) * side if side else quantity
     quantity = np.where(rng.random(shape) < 0.2, 0.0, quantity)
     feed_in, retail = np.sort(rng.uniform(0.01, 0.5, 2))
+    partner = np.minimum(np.arange(m) ^ 1, m - 1)  # neighbours name each other, some nobody
     orders = Orders(
         np.arange(m),
         quantity,
         rng.choice([0.1, 0.2, rng.uniform(-0.2, 0.8)], shape),
         rng.integers(0, 60, shape).astype(float),
+        partner=np.where(rng.random(m) < 0.2, -1, partner),
     )
     return orders, MarketContext(np.full(shape, retail), np.full(shape, feed_in))
 
@@ -66,6 +68,8 @@ def arranged(value: Book, index: object) -> Book:
             orders.quantity_kwh[..., index],
             orders.price_eur_per_kwh[..., index],
             orders.arrival_s[..., index],
+            orders.draw[..., index],
+            orders.partner[index],
         ),
         MarketContext(*(x[..., index] for x in vars(context).values())),
     )
@@ -140,7 +144,11 @@ def test_leading_axes_equal_single_books_bit_for_bit(market: Market) -> None:
         whole = market.clear(orders, context)
         for lane in np.ndindex(3, 2):
             single = market.clear(
-                Orders(orders.prosumer, *(x[lane] for x in list(vars(orders).values())[1:])),
+                Orders(
+                    orders.prosumer,
+                    *(x[lane] for x in list(vars(orders).values())[1:-1]),
+                    orders.partner,
+                ),
                 MarketContext(*(x[lane] for x in vars(context).values())),
             )
             assert equal(single, Clearing(*(x[lane] for x in vars(whole).values())))

@@ -1,0 +1,216 @@
+"""One scenario under several markets: the same case, draws included, cleared another way."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cosim import plugins
+from cosim.case import Case, unknown_partners
+from cosim.errors import InputError, OutputError, Problem, did_you_mean
+from cosim.glossary import KPIS
+from cosim.markets.base import Market
+from cosim.record import MemoryRecorder, RunSummary
+from cosim.record.folder import write_text, writing
+from cosim.report import screen
+from cosim.report.compare import draw_comparison
+from cosim.simulation import Simulation
+from cosim.verbs import _screen
+from cosim.verbs._common import load, ready, take_plugins, warn
+from cosim.verbs._doubts import doubts
+from cosim.verbs._progress import Ticker, bar
+from cosim.verbs._running import Say, overrides
+from cosim.yaml_nodes import INVISIBLE, Node, Position, parse_nodes, shown
+
+TABLE, PICTURE = "compare.csv", "compare.png"
+_HERE = Position("--markets", 0, 0)
+
+
+#: key figures that are lines of the table and columns of the file, and their labels
+FIGURES = {
+    "bill_eur": "bill",
+    "savings_eur": "savings by trading",
+    "gini_savings": "  Gini (0 equal, 1 one has all)",
+    "lowest_saving_eur": "  least of a prosumer",
+    "highest_saving_eur": "  most of a prosumer",
+    "operator_surplus_eur": "kept by the operator",
+    "traded_kwh": "traded",
+    "traded_share_percent": "  of what was possible",
+    "mean_price_eur_per_kwh": "mean price",
+    "welfare_eur": "welfare at limit prices",
+    "co2_kg": "CO2 of upstream energy",
+    "import_kwh": "from upstream",
+    "peak_import_kw": "peak from upstream",
+}
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Run every market, print the table and write the files; return the exit code."""
+    say, began = Say(arguments.quiet), time.monotonic()
+    take_plugins(arguments.plugins)
+    cases = cases_of(arguments.scenario, overrides(arguments), arguments.markets)
+    first = next(iter(cases.values()))
+    say("loaded", _screen.loaded_line(first, time.monotonic() - began))
+    for text in doubts(first):
+        warn(text)
+    folder = _new_folder(arguments.out / first.scenario.name)
+    try:
+        outcomes = {name: _simulated(case, name, say) for name, case in cases.items()}
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # nothing was written yet
+        raise
+    kpis = {name: outcome.kpis for name, outcome in outcomes.items()}
+    write_text(folder / TABLE, _csv(kpis))
+    draw_comparison(folder / PICTURE, kpis, first.scenario.name, first.scenario.seed)
+    if not arguments.quiet:
+        _print(kpis)
+    for text in _screen.remarks(outcomes, {name: case.market for name, case in cases.items()}):
+        warn(text)
+    print(folder / TABLE, folder / PICTURE, sep="\n")
+    return 0
+
+
+# ---------------------------------------------------------------- markets and cases
+
+
+def chosen(text: str | None) -> dict[str, Any]:
+    """Return the markets of ``--markets`` by their labels, as they would stand in a scenario."""
+    known = plugins.names("market")
+    if text is None:
+        return {name: name for name in known}
+    if INVISIBLE.search(text):
+        raise InputError(Problem("invisible characters", str(_HERE), remedy="type it anew"))
+    problems: list[Problem] = []
+    node = parse_nodes(f"[{text}]", lambda mark: _HERE, problems)
+    items = _plain(node) if node else []
+    found: dict[str, Any] = {}
+    for item in items:
+        kind = item.get("kind") if isinstance(item, dict) else item
+        if not isinstance(kind, str):
+            what = f"{shown(item)} is no market"
+            remedy = "write names, or {kind: NAME, option: value}"
+        elif kind not in known:
+            what, remedy = f"unknown market '{kind}'", did_you_mean(kind, known)
+        elif _label(item) in found:
+            what, remedy = f"'{_label(item)}' stands twice", "keep one of them"
+        else:
+            found[_label(item)] = item
+            continue
+        problems.append(Problem(what, str(_HERE), remedy=remedy))
+    if not items and not problems:
+        problems.append(Problem("no market", str(_HERE), remedy="write names, with commas"))
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _plain(node: Node) -> Any:
+    if isinstance(node.value, dict):
+        return {name: _plain(below) for name, below in node.value.items()}
+    return [_plain(item) for item in node.value] if isinstance(node.value, list) else node.value
+
+
+def _label(item: Any) -> str:
+    if isinstance(item, str):
+        return item
+    options = (
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in item.items()
+        if name != "kind"
+    )
+    return " ".join([item["kind"], *options])
+
+
+def cases_of(scenario: str, changes: list[str], markets: str | None) -> dict[str, Case]:
+    """Return the scenario's case under each market; they share all data.
+
+    Raises InputError with every problem found.
+    """
+    cases: dict[str, Case] = {}
+    problems: list[Problem] = []
+    for name, item in chosen(markets).items():
+        try:
+            loaded = load(scenario, [*changes, f"market={json.dumps(item)}"])
+            if not cases:
+                cases[name] = ready(loaded)
+                continue
+        except InputError as error:
+            problems += error.problems
+            continue
+        market, first = loaded.scenario.market, next(iter(cases.values()))
+        assert isinstance(market, Market)
+        problems += unknown_partners(loaded, first.population.names)
+        cases[name] = replace(first, loaded=loaded, market=market)
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+    return cases
+
+
+def _simulated(case: Case, name: str, say: Say) -> RunSummary:
+    tick, began = Ticker(case.grid), time.monotonic()
+
+    def told(second: int) -> None:
+        tick.second = second
+
+    recorder = MemoryRecorder(case)
+    with bar(name, tick, say.quiet):
+        books = Simulation(case, recorder).run(told)
+    say("simulated", _screen.simulated_line(case, name, time.monotonic() - began))
+    return recorder.finish(books, {})
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+def _csv(kpis: Mapping[str, Mapping[str, float]]) -> str:
+    """Return one line per market; an empty cell where a figure was not measured."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["market", *FIGURES])
+    for name, own in kpis.items():
+        values = (own[figure] for figure in FIGURES)
+        writer.writerow([name, *("" if math.isnan(x) else repr(x) for x in values)])
+    return text.getvalue()
+
+
+def _print(kpis: Mapping[str, Mapping[str, float]]) -> None:
+    """Print the table, a column per market."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    table.add_column("unit", style="dim")
+    for name in kpis:
+        table.add_column(name, justify="right")
+    for figure, label in FIGURES.items():
+        unit = KPIS[figure].unit
+        cells = (screen.shown(figure, own[figure]) for own in kpis.values())
+        table.add_row(label, "" if unit == "-" else unit, *cells)
+    width = None if sys.stdout.isatty() else _screen.WIDTH
+    Console(width=width, highlight=False, markup=False).print(table)
+
+
+def _new_folder(parent: Path) -> Path:
+    """Make and return ``compare-markets-<UTC time>`` below a folder, one nobody else has."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    with writing(parent):
+        for counter in range(1, 10_000):
+            folder = parent / f"compare-markets-{stamp}{f'-{counter:02d}' if counter > 1 else ''}"
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(parents=True)
+                return folder
+    raise OutputError(f"cannot find a free name for a comparison in {parent}")
