@@ -85,7 +85,7 @@ def _acted(
         actions = np.asarray(actions, dtype=np.float64)
     except CosimError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"policy '{seat.name}' ({seat.policy.kind()}) failed in interval {context.interval}: "
             f"{type(error).__name__}: {error}"

@@ -103,6 +103,16 @@ def add_folder(folder: Path) -> None:
                 remedy=f"put files under one of: {', '.join(places)}",
             )
         )
+    shadowing = [
+        Problem(f"the plug-in '{file}' has the name of another {places[sub]}", "--plugins",
+                remedy="rename the file")
+        for sub in present
+        for file in sorted((folder / sub).glob("*.py"))
+        if file.stem in names(places[sub])
+        and not file_of(places[sub], file.stem).samefile(file)
+    ]  # fmt: skip
+    if shadowing:
+        raise InputError(shadowing)
     for sub in present:
         path = importlib.import_module(PACKAGES[places[sub]]).__path__
         if str(folder / sub) not in path:
@@ -120,7 +130,7 @@ def load(kind: str, name: str) -> type[Plugin]:
         raise InputError(_unknown(kind, name))
     try:
         module = importlib.import_module(f"{PACKAGES[kind]}.{name}")
-    except Exception as error:  # a user's file may fail in any way
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way
         what = f"{type(error).__name__}: {error}"
         raise PluginError(f"the {kind} '{name}' cannot be imported: {what}") from error
     classes = [

@@ -83,6 +83,9 @@ class Scenario(Section):
         hit = [getattr(disturbance, "groups", ()) for disturbance in self.disturbances]
         found = _unknown_names(self.policies, users, hit) + self._no_kpis()
         found += self._misplaced() + self._wrong_prices()
+        if self.name in self.variants:
+            what = f"a variant has the scenario's own name '{self.name}'"
+            found.append((("variants", self.name), what, "give it another name"))
         if found:
             raise validation.refusal(found)
         return self

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cosim.arrays import freeze
+from cosim.errors import CosimError, PluginError
 from cosim.guard import Decision, Guarded, Outlook, guard
 from cosim.markets.base import Clearing, Market, MarketContext, Orders, nothing_traded
 from cosim.population import Population
@@ -66,7 +67,7 @@ def trade(
     book = replace(orders, quantity_kwh=np.where(arrived, quantity, 0.0))
     if market.on_metered:
         return Trade(asked, guarded, orders, arrived, nothing_traded(quantity))
-    return Trade(asked, guarded, orders, arrived, market.clear(book, _context(asked.prices)))
+    return Trade(asked, guarded, orders, arrived, _cleared(market, book, asked.prices))
 
 
 def clear_metered(market: Market, traded: Trade, net_kwh: np.ndarray) -> Trade:
@@ -75,8 +76,36 @@ def clear_metered(market: Market, traded: Trade, net_kwh: np.ndarray) -> Trade:
     worst = np.where(net_kwh > 0.0, prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
     orders = traded.orders
     book = Orders(orders.prosumer, net_kwh, worst, np.zeros_like(net_kwh))
-    return replace(traded, clearing=market.clear(book, _context(prices)))
+    return replace(traded, clearing=_cleared(market, book, prices))
 
 
-def _context(prices: Prices) -> MarketContext:
-    return MarketContext(prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
+def _cleared(market: Market, book: Orders, prices: Prices) -> Clearing:
+    """Clear a book; a mechanism that fails or breaks its contract is named."""
+    context = MarketContext(prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
+    try:
+        clearing = market.clear(book, context)
+        wrong = _wrong(book.quantity_kwh, clearing)
+    except CosimError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise PluginError(f"the market '{market.kind()}' failed: {what}") from error
+    if wrong:
+        raise PluginError(f"the market '{market.kind()}' breaks its contract: {wrong}")
+    return clearing
+
+
+def _wrong(quantity: np.ndarray, clearing: Clearing) -> str:
+    """Return what no mechanism may do and this one did; empty where all is well."""
+    fills, paid = clearing.fills_kwh, clearing.payment_eur
+    if fills.shape != quantity.shape or paid.shape != quantity.shape:
+        return f"fills and payments have shapes {fills.shape} and {paid.shape}"
+    if (fills * quantity < 0.0).any() or not (np.abs(fills) <= np.abs(quantity)).all():
+        return "a fill exceeds its order"
+    scale = 1e-9 * np.maximum(1.0, np.abs(fills).sum(-1))
+    if (paid.sum(-1) < -scale).any():
+        return "it pays out more than it takes in"
+    bought = np.maximum(fills, 0.0).sum(-1)
+    if not (np.abs(clearing.volume_kwh - bought) <= scale).all():
+        return "its volume is not the energy bought"
+    return ""

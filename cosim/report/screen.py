@@ -34,10 +34,10 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "undeliverable_kwh": "traded beyond that, for want of foresight",
         "value_tapping_index": "savings by the largest possible",
         "welfare_loss_eur": "welfare lost against the best clearing",
-        "mean_price_eur_per_kwh": "mean clearing price",
+        "mean_price_eur_per_kwh": "mean clearing price, weighted by volume",
         "price_std_eur_per_kwh": "  its standard deviation",
-        "mean_retail_eur_per_kwh": "mean retail price",
-        "mean_feed_in_eur_per_kwh": "mean feed-in price",
+        "mean_retail_eur_per_kwh": "mean retail price, over time",
+        "mean_feed_in_eur_per_kwh": "mean feed-in price, over time",
         "silent_intervals": "intervals without trade though both sides were there",
         "orders_late_or_lost": "orders late or lost",
     },
@@ -70,7 +70,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "request_breaches": "1 faults in what policies requested",
         "interventions": "2 requests the guard changed",
         "device_breaches": "3 battery limits broken, from recorded energies",
-        "grid_breaches": "4 grid limits broken, episodes",
+        "grid_breaches": "4 grid limits broken, episodes, outages apart",
     },
 }
 

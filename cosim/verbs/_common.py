@@ -61,7 +61,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> LoadedScenario:
 def scenario_path(text: str) -> Path:
     """Return the path meant: ``plain`` is ``scenarios/plain.yaml`` unless such a file exists."""
     bare = text.replace("-", "_").isidentifier()
-    if not bare or Path(text).exists():
+    if not bare or Path(text).is_file():
         return Path(text)
     return scenario_folder() / f"{text}.yaml"
 
