@@ -77,6 +77,22 @@ class Village:
         self.folder.mkdir(exist_ok=True)
         (self.folder / "homes.csv").write_text("\n".join(table) + "\n")
         (self.folder / "series.csv").write_text("\n".join(lines) + "\n")
+        self._write_solar_homes()
+
+    def _write_solar_homes(self) -> None:
+        """Write two days of two customers as a solar home file."""
+        halves = np.arange(48)
+        labels = [f"{half // 2 % 24}:{half % 2 * 30:02}" for half in range(1, 49)]
+        names = "Customer,Generator Capacity,Postcode,Consumption Category,date"
+        lines = ["solar homes", ",".join([names, *labels])]
+        sun = np.maximum(np.sin((halves / 2 - 6.0) / 12.0 * np.pi), 0.0)
+        for customer, category, kwh in (
+            (1, "GC", 0.1 + halves / 100), (1, "GG", 0.6 * sun), (2, "GC", 0.5 - halves / 200),
+        ):  # fmt: skip
+            for day in ("18", "19"):
+                cells = [str(value) for value in kwh.round(4)]
+                lines.append(",".join([f"{customer},1.5,2000,{category},{day}/07/2016", *cells]))
+        (self.folder / "solar.csv").write_text("\n".join(lines) + "\n")
 
     def write(self, **changes: Any) -> Path:
         """Write a scenario with top-level keys replaced, return its file (JSON is YAML, too)."""

@@ -19,6 +19,7 @@ from cosim.timegrid import TimeGrid
 #: options of sources that have no defaults; files lie in the village's folder
 OPTIONS: dict[str, dict[str, Any]] = {
     "csv_homes": {"homes": "homes.csv", "profiles": "series.csv"},
+    "ausgrid": {"file": "solar.csv", "buses": ["bus3", "bus4"], "time_zone": "Europe/Berlin"},
 }
 FEEDER = "1-LV-rural1--0-sw"  # for sources that look at the network
 Load = Callable[..., Homes]
