@@ -85,9 +85,9 @@ def test_the_bundle_acts_as_the_learner(activation: str, tmp_path: Path) -> None
         hidden = exact.mlp_extractor.forward_actor(torch.as_tensor(SCALING(seen)).double())
         share = exact.action_net(hidden).clamp(-1.0, 1.0).numpy()
     power = bundle.act(seen)
-    assert np.abs(power - share * seen[:, 1:2]).max() < 1e-5 * 24.0
+    assert np.abs(power - share * seen[:, 1:2]).max() < 1e-6 * 24.0
     learnt, _ = model.predict(SCALING(seen), deterministic=True)
-    assert np.abs(learnt - share).max() < 1e-3  # float32, by whichever kernels the machine has
+    assert np.abs(learnt - share).max() < 1e-4  # float32, by whichever kernels the machine has
     assert (np.abs(share) == 1.0).any() and (np.abs(share) < 1.0).any()
 
 

@@ -112,13 +112,13 @@ def remarks(summaries: Mapping[str, RunSummary]) -> list[str]:
     """Return what has to be known to read the table rightly."""
     found = []
     for name, summary in summaries.items():
-        unsolved = summary.kpis.get("unsolved_steps", 0.0)
+        unsolved = summary.kpis["unsolved_steps"]
         if unsolved > 0.0:
             found.append(
                 f"{name}: {unsolved:.0f} load flows have no solution; upstream energy, losses and "
                 "CO2 leave their intervals out"
             )
-        breaches = summary.kpis.get("grid_breaches", 0.0)
+        breaches = summary.kpis["grid_breaches"]
         if breaches > 0.0:
             found.append(f"{name}: {breaches:.0f} breaches of grid limits, see violations.csv")
     return found
