@@ -10,9 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosim.arrays import freeze
 from cosim.case import Case
-from cosim.population import Profiles, Tariffs
+from cosim.population import Profiles
 
 WINTER_WEEK = range(17, 24)
 SUMMER_WEEK = range(199, 206)
@@ -40,7 +39,7 @@ def window(case: Case, first: int, days: int, initial_share: np.ndarray) -> Case
     per_day = 86_400 // case.grid.interval_s
     rows = slice(first * per_day, (first + days) * per_day)
     begin = case.grid.utc(case.grid.start_s(rows.start))
-    profiles, tariffs, people = case.profiles, case.tariffs, case.population
+    profiles, people = case.profiles, case.population
     stored = people.min_kwh + initial_share * (people.max_kwh - people.min_kwh)
     return replace(
         case,
@@ -51,8 +50,6 @@ def window(case: Case, first: int, days: int, initial_share: np.ndarray) -> Case
             profiles.pv_kw[rows],
             profiles.co2_kg_per_kwh[rows],
         ),
-        tariffs=freeze(
-            Tariffs(tariffs.retail_eur_per_kwh[rows], tariffs.feed_in_eur_per_kwh[rows])
-        ),
+        tariffs=case.tariffs.window(rows),
         population=replace(people, initial_kwh=stored),
     )
