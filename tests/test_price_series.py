@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from cosim.__main__ import main
 from cosim.case import Case, load_case
 from cosim.errors import InputError
 from cosim.imbalance import Imbalance
@@ -328,6 +330,57 @@ def test_a_series_of_imbalance_excludes_constants(village: Any) -> None:
     assert said.count("has no effect beside series") == 2
 
 
+# ---------------------------------------------------------------- what check says
+
+
+def checked(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    assert main(["check", str(path)]) == 0
+    return tuple(capsys.readouterr())  # type: ignore[return-value]
+
+
+def test_check_shows_prices_charges_imbalance_and_co2(
+    village: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tariff = day_ahead(series(village), retail_markup_eur_per_kwh=0.02) | {
+        "network_eur_per_kwh": 0.08,
+        "network_local_share": 0.5,
+        "taxes_eur_per_kwh": 0.05,
+        "demand_eur_per_kw_month": 4.0,
+    }
+    path = village.write(
+        tariff=tariff,
+        imbalance={"markup_eur_per_kwh": 0.1, "short_eur_per_kwh": 0.9},
+        co2={"hourly_kg_per_kwh": [0.2] * 12 + [0.5] * 12},
+    )
+    out, err = checked(path, capsys)
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line.startswith("  "))
+    assert lines["prices"] == (
+        "retail -0.018 to 0.083, feed-in -0.038 to 0.063, network 0.08 (of neighbours' energy "
+        "0.5 of it), taxes 0.05 EUR/kWh, demand 4 EUR/kW a month"
+    )
+    assert lines["imbalance"] == "short 0.9, long feed-in - 0.1 EUR/kWh"
+    assert lines["CO2"] == "0.2 to 0.5 kg/kWh"
+    assert err == ""
+    plainly, _ = checked(village.write(tariff={}), capsys)
+    assert "prices        retail 0.2, feed-in 0.1 EUR/kWh\n" in plainly
+    assert "imbalance     short retail, long feed-in EUR/kWh\n" in plainly
+
+
+def test_check_doubts_prices_by_which_being_off_the_plan_pays(
+    village: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for keys, intervals in (
+        ({"short_eur_per_kwh": 0.30}, 8),  # the evening costs 0.40
+        ({"long_eur_per_kwh": 0.07}, 48),
+        ({"series": series(village)}, 48),
+    ):
+        _, err = checked(village.write(imbalance=keys), capsys)
+        assert f"being off the plan pays in {intervals} of 48 intervals" in err
+        assert ".yaml:1" in err
+    _, err = checked(village.write(tariff=day_ahead(series(village))), capsys)
+    assert "retail equals feed-in at all times" in err
+
+
 # ---------------------------------------------------------------- the arrays of before
 
 
@@ -380,7 +433,7 @@ def test_a_scenario_without_the_new_keys_has_the_arrays_of_before(village: Any) 
     for share in (found.network_local_share, found.taxes_local_share):
         assert np.array_equal(share, np.ones(n))
     assert np.array_equal(found.demand_eur_per_kw_month, np.zeros(n))
-    assert found.imbalance == Imbalance() or vars(found.imbalance) == vars(Imbalance())
+    assert vars(found.imbalance) == vars(Imbalance())
     assert np.array_equal(case.profiles.co2_kg_per_kwh, np.full(case.grid.intervals, 0.4))
 
 
@@ -401,6 +454,17 @@ def test_a_window_cuts_every_array_over_time(village: Any) -> None:
             assert np.array_equal(getattr(cut, name), values[rows] if over_time else values), name
     day = window(case, 0, 1, np.zeros(len(case.population))).tariffs
     assert len(day.imbalance.short_eur_per_kwh) == len(day.taxes_eur_per_kwh) == 48  # type: ignore[arg-type]
+
+
+def test_the_shipped_series_and_homes_are_what_their_formulas_say() -> None:
+    path = Path(__file__).parent.parent / "tools" / "example_data.py"
+    spec = importlib.util.spec_from_file_location("example_data", path)
+    assert spec and spec.loader
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.main(["--check"]) == 0
+    for name in tool.FILES:
+        assert (tool.FOLDER / name).stat().st_size < 100_000
 
 
 def test_a_day_of_quarter_hours_is_known_to_the_grid() -> None:

@@ -68,7 +68,10 @@ class SeriesFile(BaseModel):
     file: Path = Field(description="file with the series")
     pick: dict[str, str] = Field({}, description="value by column, where rows of several stand")
     shift_days: int = Field(
-        0, ge=-40_000, le=40_000, description="days of 24 h added to its times; 7 x n keeps weekdays"
+        0,
+        ge=-40_000,
+        le=40_000,
+        description="24 h days added to its times; 7 x n keeps weekdays [d]",
     )
 
     @classmethod
