@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,23 +25,20 @@ from cosim.timegrid import TimeGrid
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY, SPRING, AUTUMN = "2016-01-18", "2016-03-27", "2016-10-30"
-TWO_PERIODS: dict[str, Any] = {
-    "retail_eur_per_kwh": 0.20,
-    "feed_in_eur_per_kwh": 0.10,
-    "periods": [{"hours": [17, 21], "retail_eur_per_kwh": 0.50}],
-}
+PAGE = Path(__file__).parent.parent / "docs" / "scenarios.md"
 PEAK, FLAT, VALLEY = 0.21, 0.14, 0.10
-WEEKDAYS: dict[str, Any] = {"days": "weekdays"}
-THREE_PERIODS: dict[str, Any] = {
-    "retail_eur_per_kwh": VALLEY,
-    "feed_in_eur_per_kwh": 0.06,
-    "holidays": ["2016-01-06", "2016-10-12"],
-    "periods": [
-        {"hours": [8, 24], "retail_eur_per_kwh": FLAT} | WEEKDAYS,
-        {"hours": [10, 14], "retail_eur_per_kwh": PEAK} | WEEKDAYS,
-        {"hours": [18, 22], "retail_eur_per_kwh": PEAK} | WEEKDAYS,
-    ],
-}
+
+
+def documented(words: str) -> dict[str, Any]:
+    """Return the tariff shown on the page after some words; dates as text, as YAML 1.2 reads."""
+    after = PAGE.read_text(encoding="utf-8").partition(words)[2]
+    block = after.partition("```yaml\n")[2].partition("```")[0]
+    tariff = yaml.safe_load(block)["tariff"]
+    return json.loads(json.dumps(tariff, default=str))
+
+
+TWO_PERIODS = documented("A tariff of two periods:")
+THREE_PERIODS = documented("A tariff of three periods,")
 Priced = Callable[..., Tariffs]
 
 
