@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from cosim.observe import AHEAD_H, View
 from cosim.plant import Plant
 from cosim.seeds import Draws
 from cosim.settlement import Prices
+from cosim.timegrid import TimeGrid
 
 Factors = Callable[[Factor], np.ndarray]
 
@@ -49,7 +51,7 @@ class Almanac:
         grid, forecast = case.grid, case.scenario.forecast
         assert isinstance(forecast, Forecast)
         self._forecast = forecast
-        self._hours, self._weekdays = grid.local_hours(), grid.local_weekdays()
+        self._hours, self._weekdays = _civil(grid)
         self._horizon_h = (grid.start_s(0) - grid.decide_s(0)) / 3600.0 + 0.5 * grid.interval_h
         self._rows = _calendar(intervals or grid.intervals, grid.interval_s)
 
@@ -144,6 +146,12 @@ class Lookout:
 def middle_price(clearing: Clearing) -> np.ndarray:
     """Return the price that is observed of a clearing ``[...]``, between buyers' and sellers'."""
     return 0.5 * (clearing.buy_price_eur_per_kwh + clearing.sell_price_eur_per_kwh)
+
+
+@lru_cache(maxsize=8)  # many runs may begin in one long case
+def _civil(grid: TimeGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Return civil hours and weekdays of all intervals."""
+    return grid.local_hours(), grid.local_weekdays()
 
 
 def _per_lane(value: np.ndarray) -> np.ndarray | float:
