@@ -34,8 +34,8 @@ class View:
     last_volume_kwh: np.ndarray  # [...]
     vm_pu: np.ndarray  # own bus, last load flow; NaN in a dead part
     interval_h: float
-    hour: float  # civil hour of the begin of delivery
-    weekday: float
+    hour: np.ndarray | float  # civil hour of the begin of delivery, [..., 1] of lanes
+    weekday: np.ndarray | float
 
     @cached_property
     def feasible_kw(self) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +124,7 @@ FEATURES: dict[str, Feature] = {
         Feature("hour_cos", "-", -1, 1, "cosine of the hour of day",
                 lambda v: np.cos(v.hour * (np.pi / 12.0))),
         Feature("weekend", "-", 0, 1, "1 on Saturday and Sunday",
-                lambda v: float(v.weekday >= 5)),
+                lambda v: np.asarray(v.weekday) >= 5.0),
     )
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from cosim.case import Case
 from cosim.policy import Policy
 from cosim.seeds import generator
 from cosim.simulation import Simulation
-from cosim.training.days import window
+from cosim.episode import window
 from cosim.training.lane import Purse, stored_value
 
 

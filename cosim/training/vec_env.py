@@ -10,7 +10,8 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from cosim.case import Case
-from cosim.training.days import training_blocks, window
+from cosim.episode import window
+from cosim.training.days import training_blocks
 from cosim.training.export import Scaling
 from cosim.training.lane import Lane
 
