@@ -84,9 +84,7 @@ class Desk:
         own_price = self._own_price if present is None else self._own_price & present
         return Answer(answer, own_quantity, own_price)
 
-    def _asked(
-        self, index: int, view: View, here: slice | np.ndarray, interval: int
-    ) -> np.ndarray:
+    def _asked(self, index: int, view: View, here: slice | np.ndarray, interval: int) -> np.ndarray:
         """Return what a policy decides for those of its prosumers who are here, lanes in a row."""
         seat, memory = self._seats[index], self._memories[index]
         rows = seat.rows[here]

@@ -25,7 +25,7 @@ from cosim.lookout import Almanac, Factors, Sensed, middle_price
 from cosim.markets.base import Clearing
 from cosim.observe import View
 from cosim.post import arrival_s, in_time
-from cosim.rehearsal import Course, rehearse
+from cosim.rehearsal import rehearse
 from cosim.seeds import LaneDraws
 from cosim.settlement import Bills, Prices, settle
 from cosim.trade import Asked, Trade, clear_metered, trade
@@ -90,7 +90,8 @@ class Lanes:
         delivery = self._delivered(k, traded)
         grid, hours = delivery.grid, self.case.grid.interval_h
         after = advance(self.case.population, before, delivery.flow, hours)
-        metered = meter([(delivery.flow, hours, (grid.slack_p_kw, grid.losses_kw))], after)
+        upstream = (grid.slack_p_kw, grid.losses_kw)  # arrays [lanes] where a run has numbers
+        metered = meter([(delivery.flow, hours, upstream)], after)  # type: ignore[list-item]
         traded, bills = self._settled(traded, metered)
         self.interval, self.energy_kwh, self._running = k + 1, after, delivery
         self._noted = self._noted.after(traded.clearing, self.case.market.on_metered, self.done)
@@ -228,7 +229,5 @@ class _Noted:
         return known._with(clearing) if last else replace(known, pending=clearing)
 
     def _with(self, clearing: Clearing) -> _Noted:
-        price = np.where(
-            clearing.volume_kwh > 0.0, middle_price(clearing), self.price_eur_per_kwh
-        )
+        price = np.where(clearing.volume_kwh > 0.0, middle_price(clearing), self.price_eur_per_kwh)
         return _Noted(price, clearing.volume_kwh)

@@ -77,9 +77,7 @@ class CommunityEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def step(
         self, actions: dict[str, np.ndarray]
-    ) -> tuple[
-        dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], Infos
-    ]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], Infos]:
         """Take every agent's action, and run on to the next decision."""
         missing = [name for name in self.agents if name not in actions]
         if missing:

@@ -23,8 +23,9 @@ Record = Callable[[Case], Recorder]
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """What a step tells of each served prosumer: scaled observations ``[m, d]``, rewards
-    by terms ``[m, 3]``, who is at the desk ``[m]``; and whether the run is over.
+    """What a step tells of each served prosumer.
+
+    Scaled observations ``[m, d]``, rewards by terms ``[m, 3]``, and who is at the desk ``[m]``.
     """
 
     observations: np.ndarray

@@ -91,7 +91,9 @@ def scaling_of(case: Case, rows: np.ndarray, features: Sequence[str] = OBSERVED)
     """Return a scaling that brings the case's own range of each feature to [-1, 1]."""
     _check("feature", features, tuple(FEATURES))
     if RATING not in features:
-        raise InputError(Problem(f"the features lack '{RATING}'", remedy="add it: a bundle needs it"))
+        raise InputError(
+            Problem(f"the features lack '{RATING}'", remedy="add it: a bundle needs it")
+        )
     ranges = _ranges(case, rows)
     return Scaling(tuple(_input(name, *ranges[name]) for name in features))
 
