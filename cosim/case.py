@@ -23,7 +23,7 @@ from cosim.profiles.base import Homes, ProfileSource
 from cosim.scenario import LoadedScenario, Scenario
 from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group
 from cosim.seeds import generator
-from cosim.tariffs import intensity_of, tariffs_of
+from cosim.tariffs import crossed_series, intensity_of, series_of, tariffs_of
 from cosim.timegrid import TimeGrid
 
 T = TypeVar("T")
@@ -82,9 +82,9 @@ def load_case(loaded: LoadedScenario) -> Case:
     if homes:
         ask.problems += unknown_partners(loaded, homes.names)
     groups = homes and ask(("groups",), lambda: _assign(loaded, homes))
-    co2 = ask(("co2",), lambda: intensity_of(scenario, grid, folder))
+    read, price_files = _series(ask, scenario, grid, folder)
     policies = _policies(ask, scenario, grid, folder)
-    if not (network and feeder and homes and groups and co2) or ask.problems:
+    if not (network and feeder and homes and groups) or ask.problems:
         raise InputError(ask.problems)
     population = _population(scenario, homes, groups, network)
     assert isinstance(scenario.market, Market)
@@ -97,9 +97,9 @@ def load_case(loaded: LoadedScenario) -> Case:
             load_kw=homes.load_kw * scale.load,
             load_kvar=homes.load_kvar * scale.load,
             pv_kw=homes.pv_kw * scale.pv,
-            co2_kg_per_kwh=co2[0],
+            co2_kg_per_kwh=intensity_of(scenario, grid, read),
         ),
-        tariffs=tariffs_of(scenario, population, grid),
+        tariffs=tariffs_of(scenario, population, grid, read),
         network=network,
         feeder=feeder,
         limits=Limits(
@@ -110,7 +110,7 @@ def load_case(loaded: LoadedScenario) -> Case:
         files=(
             *loaded.source.files,
             *homes.files,
-            *co2[1],
+            *price_files,
             *(file for policy in policies.values() for file in policy.files),
         ),
     )
@@ -279,6 +279,23 @@ def _fits(scenario: Scenario, name: str, group: Group, home: str, kind: str) -> 
         draw = generator(scenario.seed, home, f"group {name}").random()
         return bool(group.share >= 1.0 or draw < group.share)
     return False
+
+
+def _series(
+    ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath
+) -> tuple[dict[Path, np.ndarray], tuple[tuple[str, str], ...]]:
+    """Return the values of the scenario's series of prices and CO2, and the files read."""
+    loaded = {
+        path: ask(path, partial(file.load, folder, grid, unit))
+        for path, file, unit in series_of(scenario)
+    }
+    read = {path: found[0] for path, found in loaded.items() if found is not None}
+    files = dict.fromkeys(found[1] for found in loaded.values() if found is not None)
+    ask.problems += [
+        Problem(what, str(ask.source.at(path)), remedy=remedy)
+        for path, what, remedy in crossed_series(scenario, grid, read)
+    ]
+    return read, tuple(files)
 
 
 def _policies(ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath) -> dict[str, Policy]:

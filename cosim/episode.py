@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cosim.arrays import freeze
 from cosim.case import Case
-from cosim.population import Profiles, Tariffs
+from cosim.population import Profiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ def window(case: Case, first: int, days: int, initial_share: np.ndarray | None =
     per_day = 86_400 // case.grid.interval_s
     rows = slice(first * per_day, (first + days) * per_day)
     begin = case.grid.utc(case.grid.start_s(rows.start))
-    profiles, tariffs = case.profiles, case.tariffs
+    profiles = case.profiles
     stored = initial_kwh(case, Episode(first, days, case.scenario.seed, initial_share))
     return replace(
         case,
@@ -63,8 +62,6 @@ def window(case: Case, first: int, days: int, initial_share: np.ndarray | None =
             profiles.pv_kw[rows],
             profiles.co2_kg_per_kwh[rows],
         ),
-        tariffs=freeze(
-            Tariffs(tariffs.retail_eur_per_kwh[rows], tariffs.feed_in_eur_per_kwh[rows])
-        ),
+        tariffs=case.tariffs.window(rows),
         population=replace(case.population, initial_kwh=stored),
     )

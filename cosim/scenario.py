@@ -29,18 +29,17 @@ from cosim.plugins import (
     PolicyField,
     ProfilesField,
 )
+from cosim.section import Section
 from cosim.sections import (
-    Co2,
     Effect,
     Expectation,
     FeederSection,
     Group,
     Latency,
     Scale,
-    Section,
-    Tariff,
     Time,
 )
+from cosim.tariff_sections import Co2, ImbalanceSection, Tariff
 from cosim.timegrid import TimeGrid
 from cosim.times import Name
 
@@ -56,6 +55,7 @@ class Scenario(Section):
     profiles: ProfilesField = Field(description="where homes, load and PV come from")
     scale: Scale = Scale()
     tariff: Tariff = Tariff()
+    imbalance: ImbalanceSection = ImbalanceSection()
     co2: Co2 = Co2()
     market: MarketField = Field(description="how neighbours trade; none: with the supplier only")
     trade_limit: Literal["physical", "none"] = Field(
@@ -111,12 +111,16 @@ class Scenario(Section):
     def _wrong_prices(self) -> list[validation.Located]:
         """Return the periods between interval borders, and what disturbances make of prices."""
         tariffs = list(self.tariffs())
-        shocks = [
+        crossed = prices.crossed(tariffs, self.price_shocks())
+        return prices.off_borders(tariffs, self.grid()) + crossed
+
+    def price_shocks(self) -> list[prices.Shock]:
+        """Return what disturbances make of prices."""
+        return [
             prices.Shock(index, self.civil(each.start), self.civil(each.end), *each.price_factors)
             for index, each in self._events()
             if each.price_factors != (1.0, 1.0)
         ]
-        return prices.off_borders(tariffs, self.grid()) + prices.crossed(tariffs, shocks)
 
     def _events(self) -> Iterator[tuple[int, Disturbance]]:
         """Yield the disturbances and their places in the list."""

@@ -69,6 +69,10 @@ class TimeGrid:
         """Civil weekday at the start of each interval ``[T]``, Monday 0."""
         return self._civil(lambda t: float(t.weekday()))
 
+    def local_dates(self) -> np.ndarray:
+        """Civil date at the start of each interval ``[T]``, as ``datetime64[D]``."""
+        return self._civil(lambda t: np.datetime64(t.date()))
+
     def _civil(self, read: object) -> np.ndarray:
         assert callable(read)
         step = timedelta(seconds=self.interval_s)

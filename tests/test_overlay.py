@@ -174,10 +174,10 @@ def studies(tmp_path: Path, village: Any, write: Write) -> Path:
     for name in ("homes.csv", "series.csv"):
         (tmp_path / "base").mkdir(exist_ok=True)
         shutil.copy(village.folder / name, tmp_path / "base" / name)
-    write("base/co2.csv", "time,co2_kg_per_kwh\n" + "".join(
+    write("base/co2.csv", "time,value\n" + "".join(
         f"2016-07-{17 + (22 + h) // 24}T{(22 + h) % 24:02}:00Z,0.3\n" for h in range(26)
     ))  # fmt: skip
-    write("base/base.yaml", BASE + "co2: {csv: co2.csv}\n")
+    write("base/base.yaml", BASE + "co2: {series: {format: plain, file: co2.csv, unit: kg/kWh}}\n")
     (tmp_path / "own").mkdir()
     return tmp_path
 
@@ -226,7 +226,7 @@ def test_a_file_that_is_missing_is_not_taken_from_another_folder(
 def test_files_of_a_variant_are_beside_the_file_that_holds_it(
     studies: Path, write: Write
 ) -> None:
-    variant = "variants: {clean: {co2: {csv: clean.csv}}}\n"
+    variant = "variants: {clean: {co2: {series: {format: plain, file: clean.csv, unit: kg/kWh}}}}\n"
     write("base/base.yaml", BASE + variant)
     text = (studies / "base" / "co2.csv").read_text().replace("0.3", "0.1")
     write("base/clean.csv", text)

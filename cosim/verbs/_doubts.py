@@ -19,8 +19,8 @@ def doubts(case: Case) -> list[str]:
 
 def _prices(case: Case) -> Iterator[tuple[Path, str]]:
     for path, tariff in case.scenario.tariffs():
-        for index, (retail, feed_in) in enumerate(tariff.price_pairs()):
-            place = (*path, "periods", index - 1) if index else path
+        for index, (retail, feed_in) in tariff.price_pairs():
+            place = path if index is None else (*path, "periods", index)
             key = (*place, "retail_eur_per_kwh")
             if 0.0 < retail < 0.01:
                 yield key, f"retail {retail:g} EUR/kWh is below one cent; is it in EUR/Wh?"
@@ -29,7 +29,7 @@ def _prices(case: Case) -> Iterator[tuple[Path, str]]:
             if retail == feed_in:
                 yield key, f"retail equals feed-in ({retail:g} EUR/kWh): trading gains nothing"
     co2 = case.scenario.co2
-    if co2.csv is None and co2.kg_per_kwh > 1.5:
+    if co2.kg_per_kwh > 1.5:
         text = f"CO2 intensity {co2.kg_per_kwh:g} kg/kWh is above that of any power plant"
         yield ("co2", "kg_per_kwh"), text
 

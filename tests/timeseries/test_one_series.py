@@ -12,10 +12,10 @@ import pytest
 
 from cosim.errors import InputError, Problem
 from cosim.timegrid import TimeGrid
-from cosim.timeseries.one_series import OneSeries
+from cosim.timeseries.formats import FORMATS
 
 START = datetime(2023, 6, 5, tzinfo=UTC)
-SERIES = OneSeries(Path("series.csv"), "time", "value", "UTC", low=0.0, high=3.0, unit="kg/kWh")
+SERIES = FORMATS["plain"].model_validate({"file": "series.csv", "unit": "kg/kWh"})
 
 
 def grid(interval_s: int = 900, intervals: int = 8, start: datetime = START) -> TimeGrid:
@@ -35,7 +35,7 @@ def written(folder: Path, lines: list[str], header: str = "time,value") -> Path:
 
 def refused(folder: Path, run: TimeGrid | None = None) -> tuple[Problem, ...]:
     with pytest.raises(InputError) as caught:
-        SERIES.load(folder, run or grid())
+        SERIES.load(folder, run or grid(), "kg/kWh")
     return caught.value.problems
 
 

@@ -106,13 +106,20 @@ class SeriesFile(BaseModel):
         """Read the file; raise InputError when it is not a table of this format."""
         return open_sheet(folder, self.file, self.DELIMITER)
 
-    def load(self, folder: Path, grid: TimeGrid) -> tuple[np.ndarray, tuple[str, str]]:
+    def load(
+        self, folder: Path, grid: TimeGrid, unit: str | None = None
+    ) -> tuple[np.ndarray, tuple[str, str]]:
         """Return the values ``[T]``, means over each interval, and the file with its SHA-256.
 
-        Every row of the series is checked. Raises InputError with all problems found.
+        Every row of the series is checked, and that it is in ``unit`` if one is named. Raises
+        InputError with all problems found.
         """
         series = self.series(self.sheet(folder))
         problems = misfits(series.rows, grid, series.table.file)
+        if unit not in {None, series.unit}:
+            what = f"the series '{series.column}' is in {series.unit}, here {unit} is wanted"
+            remedy = "take another file, column or unit"
+            problems.append(Problem(what, series.table.file, remedy=remedy))
         if problems:
             raise InputError(problems)
         first, stop = touched(series.rows, grid)
