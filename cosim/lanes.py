@@ -77,7 +77,7 @@ class Lanes:
         self._desk = Desk(case, self._draws.seeds)
         self._feeder = case.feeder.twin()
         dead = self._feeder.dead[case.population.bus]  # by open switches, for the whole run
-        self._present = ~dead if dead.any() else None
+        self.present = ~dead  # the same in all lanes
         self._ones, self._nothing = np.ones(len(dead)), np.zeros((len(episodes), len(dead)))
         self.energy_kwh = np.stack([initial_kwh(case, episode) for episode in episodes])
         self._noted = _Noted(np.full(len(episodes), np.nan), self._nothing[:, 0])
@@ -132,7 +132,8 @@ class Lanes:
     def _traded(self, k: int, given: Mapping[str, np.ndarray] | None) -> Trade:
         """Return the trade of an interval, from decisions to the clearing."""
         case = self.case
-        answer = self._desk.ask(self.view, self._present, k, given)
+        present = None if self.present.all() else self.present
+        answer = self._desk.ask(self.view, present, k, given)
         arrival = self._arrival_s(k)
         arrived = in_time(arrival, case.grid.close_s(k))
         asked = Asked(
@@ -148,7 +149,7 @@ class Lanes:
             case.population,
             case.market,
             asked,
-            arrived if self._present is None else arrived & self._present,
+            arrived & self.present,
             case.grid.interval_h,
             physical_trades=case.scenario.trade_limit == "physical",
         )

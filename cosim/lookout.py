@@ -80,7 +80,7 @@ class Almanac:
         )
 
     def begins_month(self, k: int) -> np.ndarray | bool:
-        """Say whether an interval is the first of a run or of a civil month, ``[lanes]`` of lanes."""
+        """Say whether an interval begins a run or a civil month, ``[lanes, 1]`` of lanes."""
         return self._months.begins(k)
 
     def _charges(self, k: int) -> Charges:

@@ -1,6 +1,7 @@
 """The post between prosumers and the market: latency, loss and delay of orders.
 
-Draws are keyed by prosumer and gate: a round of trading of an interval. Without latency and disturbances nothing is drawn.
+Draws are keyed by prosumer and gate, a round of trading. Without latency and disturbances nothing
+is drawn.
 """
 
 from __future__ import annotations

@@ -64,8 +64,11 @@ class LaneDraws:
         names = tuple(entities)
         self._own = {seed: Draws(seed, names, purpose, per_day, width) for seed in set(seeds)}
         self._places = np.array([list(self._own).index(seed) for seed in seeds], dtype=np.intp)
+        self._nothing = None if width else np.zeros((len(self._places), len(names), 0))
 
     def at(self, interval: int) -> np.ndarray:
         """Return the draws of one interval ``[lanes, n, width]``."""
+        if self._nothing is not None:
+            return self._nothing
         own = np.stack([draws.at(interval) for draws in self._own.values()])
         return own[self._places]

@@ -10,6 +10,7 @@ import numpy as np
 
 from cosim.case import Case
 from cosim.episode import Episode
+from cosim.errors import InputError, Problem
 
 WINTER_WEEK = range(17, 24)
 SUMMER_WEEK = range(199, 206)
@@ -32,6 +33,12 @@ def training_blocks(days: int, length: int) -> list[int]:
 def drawn_episode(case: Case, days: int, random: np.random.Generator) -> Episode:
     """Return training days in a row, drawn with a seed and fillings of the batteries."""
     blocks = training_blocks(case.grid.end_s // 86_400, days)
+    if not blocks:
+        raise InputError(
+            Problem(f"the scenario has no {days} training days in a row",
+                    why="every fourth day and two weeks are held out for tests",
+                    remedy="lengthen time.days, or take shorter episodes")
+        )  # fmt: skip
     first = int(random.choice(blocks))
     share = random.uniform(size=len(case.population))
     return Episode(first, days, int(random.integers(2**31)), share)
