@@ -22,7 +22,9 @@ PLACES: dict[str, tuple[str, ...]] = {
     "numpy": ("cosim", "agents", "tools"),
     "pydantic": ("cosim", "agents"),
     "pydantic_core": ("cosim.plugins", "cosim.validation"),
-    "simpy": ("cosim.simulation", "cosim.facade", "cosim.disturbances", "tools"),
+    "simpy": (
+        "cosim.simulation", "cosim.facade", "cosim.rehearsal", "cosim.disturbances", "tools",
+    ),
     "pandapower": ("cosim.feeder", *SIMBENCH, "tools"),
     "simbench": ("cosim.feeder", *SIMBENCH, "tools"),
     "yaml": ("cosim.yaml_nodes",),
@@ -81,8 +83,10 @@ OUTER: dict[str, tuple[str, ...]] = {
     "cosim.record": ("cosim.verbs", "cosim.results", "cosim.report", "cosim.studies", "tools"),
     "cosim.results": ("cosim", "cosim.verbs", "cosim.report", "cosim.studies", "tools"),
     "cosim.simulation": (
-        "cosim.verbs", "cosim.training", "cosim.envs", "cosim.studies", "tools",
+        "cosim.verbs", "cosim.rehearsal", "cosim.training", "cosim.envs", "cosim.studies", "tools",
     ),
+    "cosim.lanes": ("cosim.training", "cosim.studies", "tools"),
+    "cosim.envs": ("cosim.verbs", "tools"),
     "cosim.__main__": (),
 }  # fmt: skip
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cosim.case import Case
+from cosim.episode import window
 from cosim.policy import Policy
 from cosim.seeds import generator
 from cosim.simulation import Simulation
-from cosim.training.days import window
 from cosim.training.lane import Purse, stored_value
 
 
