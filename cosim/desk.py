@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from cosim.case import Case, Seat
-from cosim.errors import CosimError, PluginError
+from cosim.errors import CosimError, InputError, PluginError
 from cosim.guard import Decision
 from cosim.observe import ACTIONS, View, encode
-from cosim.policy import PolicyContext
+from cosim.policy import PolicyContext, Seating
 from cosim.seeds import Draws
 
 
@@ -28,7 +28,7 @@ class Desk:
     """Asks each policy once per interval and keeps what it remembers."""
 
     def __init__(self, case: Case) -> None:
-        self._seats = case.seats
+        self._seats = tuple(_taken(seat, case) for seat in case.seats)
         self._count = len(case.population)
         self._hours = case.grid.interval_h
         per_day = max(1, 86_400 // case.grid.interval_s)
@@ -74,6 +74,18 @@ class Desk:
         answer = Decision(*(decision[name] for name in ACTIONS))
         own_price = self._own_price if present is None else self._own_price & present
         return Answer(answer, own_quantity, own_price)
+
+
+def _taken(seat: Seat, case: Case) -> Seat:
+    """Return the seat with its policy told whom it serves; a refusal names the policy."""
+    served = tuple(case.population.names[row] for row in seat.rows)
+    lead_s = case.scenario.time.gate_lead_seconds
+    try:
+        policy = seat.policy.seated(Seating(served, seat.rows, case.grid.interval_s, lead_s))
+    except InputError as error:
+        why = f"policy '{seat.name}' ({seat.policy.kind()})"
+        raise InputError([replace(p, why=p.why or why) for p in error.problems]) from None
+    return replace(seat, policy=policy)
 
 
 def _acted(
