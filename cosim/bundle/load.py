@@ -92,7 +92,7 @@ def load_bundle(place: Path, told: Callable[[str], None] = _unheard) -> Bundle:
     mend it.
     """
     where, model = place / CARD, place / MODEL
-    files = _read(place)
+    files = read_bundle(place)
     card = _parse_card(files[CARD], where)
     told(f"{CARD}: every field is there and within its bounds, no other, no key twice")
     _refuse(catalogue_problems(card), where, card)
@@ -109,7 +109,7 @@ def load_bundle(place: Path, told: Callable[[str], None] = _unheard) -> Bundle:
     return bundle
 
 
-def _read(place: Path) -> dict[str, bytes]:
+def read_bundle(place: Path) -> dict[str, bytes]:
     """Return the two files of a bundle."""
     remedy = f"name a folder, or a zip archive, that holds {CARD} and {MODEL}"
     caps = {CARD: CARD_CAP, MODEL: MODEL_CAP}

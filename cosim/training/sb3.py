@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def layers_of(weights: Mapping[str, np.ndarray], settings: Settings) -> tuple[La
     found = [*found, _dense(weights, final)] if last else found[:-1]
     if bounded:
         found.append(Activation("hardtanh", settings.clip_mean))
-    _check_widths(found)
+    ends_of(found)
     return tuple(found)
 
 
@@ -107,15 +108,18 @@ def _lstm(weights: Mapping[str, np.ndarray]) -> Cell:
     return Cell("lstm", ih, hh)
 
 
-def _check_widths(layers: list[Layer]) -> None:
-    width = None
+def ends_of(layers: Sequence[Layer]) -> tuple[int, int]:
+    """Return how many values layers take and give; raise ValueError where they do not fit."""
+    sizes = []
     for layer in layers:
-        if isinstance(layer, Activation):
-            continue
-        weight = layer.ih.weight if isinstance(layer, Cell) else layer.weight
-        if width is not None and weight.shape[1] != width:
-            raise ValueError(f"a layer takes {weight.shape[1]} values, the one before gives {width}")
-        width = layer.width if isinstance(layer, Cell) else weight.shape[0]
+        if isinstance(layer, Cell):
+            sizes.append((layer.ih.weight.shape[1], layer.width))
+        elif isinstance(layer, Dense):
+            sizes.append((layer.weight.shape[1], layer.weight.shape[0]))
+    for (_, given), (taken, _) in pairwise(sizes):
+        if given != taken:
+            raise ValueError(f"a layer takes {taken} values, the one before gives {given}")
+    return sizes[0][0], sizes[-1][1]
 
 
 def actor_of(policy: Any) -> Actor:
