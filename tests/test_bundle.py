@@ -319,7 +319,7 @@ CARDS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no size": (_set("model", "size_bytes", to=0), "size_bytes"),
     "few golden vectors": (lambda card: card.update(golden=card["golden"][:7]), "golden"),
     "golden mismatch": (_golden, "golden vector 3: action 'battery_kw'"),
-    "golden infinite": (_set("golden", 0, "action", "battery_kw", to=float("inf")), "holds Infinity"),
+    "golden infinite": (_set("golden", 0, "action", "battery_kw", to=float("inf")), "Infinity"),
     "golden of others": (lambda card: card["golden"][0]["action"].update(x=1.0), "golden vector 0"),
     "feature unknown": (lambda c: _rename_feature(c, "sock"), "'sock' does not exist"),
     "feature twice": (lambda c: c["features"].append(c["features"][0]), "stands twice"),

@@ -221,8 +221,9 @@ def _golden_problem(card: Card) -> str:
         ):
             if set(held) != set(columns):
                 return f"golden vector {index} does not have exactly the {what}"
-        for state in (golden.state, golden.state_after):
-            if (state and {name: len(row) for name, row in state.items()}) != widths:
+        for rows in (golden.state, golden.state_after):
+            held_widths = None if rows is None else {name: len(r) for name, r in rows.items()}
+            if held_widths != widths:
                 return f"golden vector {index} does not have exactly the states"
     return ""
 

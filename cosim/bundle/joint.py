@@ -44,7 +44,7 @@ class Table:
     @staticmethod
     def of(card: Card, served: Sequence[str], rows: np.ndarray) -> Table:
         """Return the table for the served prosumers, who are exactly the card's agents."""
-        at = {name: row for name, row in zip(served, rows.tolist(), strict=True)}
+        at = dict(zip(served, rows.tolist(), strict=True))
         assert card.absent is not None
         absent = np.array([card.absent[name] for name in names(card.features)])
         return Table(np.array([at[name] for name in card.agents]), absent)

@@ -27,6 +27,7 @@ from cosim.bundle.graph import checked_graph
 from cosim.bundle.strict_json import strict_json
 from cosim.errors import InputError, Problem
 
+
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """A checked policy, ready to act."""
@@ -116,7 +117,9 @@ def read_bundle(place: Path) -> dict[str, bytes]:
     if not is_archive(place):
         return {name: read_file(place / name, cap, remedy) for name, cap in caps.items()}
     found = read_zip(read_file(place, sum(caps.values()) + (1 << 16), remedy), place, caps)
-    missing = [Problem(f"holds no {n}", shown(place), remedy=remedy) for n in caps if n not in found]
+    missing = [
+        Problem(f"holds no {n}", shown(place), remedy=remedy) for n in caps if n not in found
+    ]
     if missing:
         raise InputError(missing)
     return found

@@ -44,7 +44,9 @@ class Wish:
     command: str = ""
 
 
-def bring(model: Path, statistics: Path | None, folder: Path, wish: Wish) -> tuple[Bundle, list[str]]:
+def bring(
+    model: Path, statistics: Path | None, folder: Path, wish: Wish
+) -> tuple[Bundle, list[str]]:
     """Write a bundle of a saved stable-baselines3 model; return it and what was assumed.
 
     Raises InputError where names, sizes or ranges do not fit.
@@ -139,8 +141,14 @@ def _columns(
     notes: list[str] = []
     features = []
     for index, name in enumerate(ports.features):
-        places = [] if name in ports.blind else range(index, len(saved.observations.low), len(wish.features))
-        low, high, origin = _feature_range(name, list(places), saved.observations, actor.normal, wish)
+        places = (
+            []
+            if name in ports.blind
+            else range(index, len(saved.observations.low), len(wish.features))
+        )
+        low, high, origin = _feature_range(
+            name, list(places), saved.observations, actor.normal, wish
+        )
         features.append(feature_column(name, low, high))
         notes.append(f"range of {name} {low:g} to {high:g}: {origin}")
     actor = _with_bounds(actor, ports, wish)
@@ -166,17 +174,20 @@ def _feature_range(
         return (*wish.ranges[name], "as you say")
     candidates = []
     if places:
-        candidates.append((box.low[places].min(), box.high[places].max(), "the observation space"))
+        ends = (box.low[places].min(), box.high[places].max())
+        candidates.append((*ends, "the observation space"))
     if normal is not None and places:
-        spread = SPREAD * np.sqrt(normal.var[places])
-        candidates.append(((normal.mean[places] - spread).min(), (normal.mean[places] + spread).max(),
-                           f"{SPREAD:g} standard deviations of the statistics"))  # fmt: skip
+        mean, spread = normal.mean[places], SPREAD * np.sqrt(normal.var[places])
+        ends = ((mean - spread).min(), (mean + spread).max())
+        candidates.append((*ends, f"{SPREAD:g} standard deviations of the statistics"))
     candidates.append((known.low, known.high, "all it can be"))
-    for low, high, origin in candidates:
-        low, high = max(float(low), known.low), min(float(high), known.high)
+    for lowest, highest, origin in candidates:
+        low, high = max(float(lowest), known.low), min(float(highest), known.high)
         if np.isfinite([low, high]).all() and low < high:
             return low, high, origin
-    raise ValueError(f"nothing says in which range '{name}' was: give it as --range {name}=LOW:HIGH")
+    raise ValueError(
+        f"nothing says in which range '{name}' was: give it as --range {name}=LOW:HIGH"
+    )
 
 
 def _with_bounds(actor: Actor, ports: Ports, wish: Wish) -> Actor:
@@ -189,7 +200,9 @@ def _with_bounds(actor: Actor, ports: Ports, wish: Wish) -> Actor:
     bounds = np.where(np.isnan(own), given, own)
     for j, name in enumerate(wish.actions * ports.count):
         if not np.isfinite(bounds[:, j]).all():
-            raise ValueError(f"nothing says how far '{name}' goes: give it as --range {name}=LOW:HIGH")
+            raise ValueError(
+                f"nothing says how far '{name}' goes: give it as --range {name}=LOW:HIGH"
+            )
         if np.isfinite(given[:, j]).all() and not np.array_equal(bounds[:, j], given[:, j]):
             low, high = bounds[:, j].tolist()
             raise ValueError(f"the action space of '{name}' is {low:g} to {high:g}, not as you say")

@@ -196,7 +196,9 @@ def _bytes(data: Any) -> bytes:
 def _dtype(record: Any) -> np.dtype[Any]:
     """Return the little-endian float or integer type a record names."""
     code = record.arguments[0] if isinstance(record, Inert) and record.arguments else None
-    order = record.state[1] if isinstance(record, Inert) and isinstance(record.state, tuple) else "<"
+    order = (
+        record.state[1] if isinstance(record, Inert) and isinstance(record.state, tuple) else "<"
+    )
     if code not in {"f4", "f8", "i4", "i8"} or order != "<":
         raise ValueError("is an array of something else than plain numbers")
     return np.dtype(f"<{code}")

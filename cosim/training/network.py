@@ -117,12 +117,16 @@ class Sketch:
         from onnx import numpy_helper
 
         name = f"c{len(self.constants)}"
-        array = np.ascontiguousarray(np.asarray(values, kind))
+        array: np.ndarray = np.ascontiguousarray(np.asarray(values, kind))
         self.constants.append(numpy_helper.from_array(array.reshape(np.shape(values)), name))
         return name
 
     def put(
-        self, operator: str, *inputs: str, output: str = "", options: Mapping[str, Any] | None = None
+        self,
+        operator: str,
+        *inputs: str,
+        output: str = "",
+        options: Mapping[str, Any] | None = None,
     ) -> str:
         """Add a node and return the name of its output."""
         from onnx import helper
@@ -305,5 +309,7 @@ def finished(sketch: Sketch, ports: Ports) -> bytes:
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     notes = {"features": ",".join(ports.features), "actions": ",".join(ports.actions)}
-    helper.set_model_props(model, notes | ({"agents": "\n".join(ports.agents)} if ports.agents else {}))
+    helper.set_model_props(
+        model, notes | ({"agents": "\n".join(ports.agents)} if ports.agents else {})
+    )
     return bytes(model.SerializeToString(deterministic=True))

@@ -43,7 +43,9 @@ def algorithm_of(weights: Mapping[str, Any]) -> str:
         return "SAC"
     if any(re.fullmatch(r"actor\.mu\.\d+\.weight", name) for name in weights):
         return "TD3"
-    raise ValueError("these are not the weights of a PPO, SAC or TD3 MlpPolicy with a Box of actions")
+    raise ValueError(
+        "these are not the weights of a PPO, SAC or TD3 MlpPolicy with a Box of actions"
+    )
 
 
 def parsed_activation(text: str) -> Activation:
@@ -63,11 +65,8 @@ def parsed_activation(text: str) -> Activation:
 def layers_of(weights: Mapping[str, np.ndarray], settings: Settings) -> tuple[Layer, ...]:
     """Return the layers of an actor; raise ValueError for weights that fit none."""
     hidden, last, _ = ACTORS[algorithm_of(weights)]
-    numbers = sorted(
-        int(found[1])
-        for name in weights
-        if (found := re.fullmatch(rf"{re.escape(hidden)}\.(\d{{1,4}})\.weight", name))
-    )
+    matches = (re.fullmatch(rf"{re.escape(hidden)}\.(\d{{1,4}})\.weight", name) for name in weights)
+    numbers = sorted(int(match[1]) for match in matches if match)
     bounded = f"{last}.0.weight" in weights  # gSDE keeps the mean in a Sequential with its bound
     final = f"{last}.0" if bounded else last
     _refuse_strangers(weights, {*(f"{hidden}.{n}" for n in numbers), final})

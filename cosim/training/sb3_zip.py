@@ -1,7 +1,7 @@
 """Files of stable-baselines3 read as data: nothing that stands in them is executed.
 
-Of a saved model only the plain fields of its JSON are read, and ``policy.pth`` with torch's reader of
-weights alone; of a saved ``VecNormalize`` its numbers. What is pickled inside the JSON is left alone.
+Of a saved model only the plain fields of its JSON are read, and ``policy.pth`` with torch's reader
+of weights alone; of a saved ``VecNormalize`` its numbers. Pickles in the JSON are left alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from cosim.training.sb3 import ACTORS, Settings, actor_of, algorithm_of, parsed_
 
 ZIP_CAP, PTH_CAP, JSON_CAP, PICKLE_CAP = 256 << 20, 128 << 20, 16 << 20, 16 << 20
 MOST_WEIGHTS = MODEL_CAP // 4
-_CLASS = re.compile(r"<class '(?:torch\.nn\.modules\.activation\.|torch\.nn\.modules\.linear\.)(\w+)'>")
+_CLASS = re.compile(
+    r"<class '(?:torch\.nn\.modules\.activation\.|torch\.nn\.modules\.linear\.)(\w+)'>"
+)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|inf)")
 
 
@@ -76,7 +78,7 @@ class Saved:
 
 
 def read_model(path: Path) -> Saved:
-    """Return what a saved model says plainly; raise InputError where it is not what it should be."""
+    """Return what a saved model says plainly; raise InputError where it is none."""
     remedy = "name a file that model.save() of stable-baselines3 has written"
     caps = {"data": JSON_CAP, "policy.pth": PTH_CAP, "_stable_baselines3_version": 100}
     members = read_zip(read_file(path, ZIP_CAP, remedy), path, caps)
@@ -166,13 +168,15 @@ def _saved(fields: Mapping[str, Any], weights: dict[str, np.ndarray], version: s
         squash=algorithm != "PPO" or bool(options.get("squash_output") is True),
         observations=observations,
         actions=actions,
-        seeds=(seed,) if _whole(seed) else (),
-        steps=steps if _whole(steps) else 0,  # type: ignore[arg-type]
+        seeds=_counted(seed),
+        steps=sum(_counted(steps)),
     )
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+def _counted(value: Any) -> tuple[int, ...]:
+    """Return a count as it stands in the file, nothing where there is none."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return (value,) if whole else ()
 
 
 def _number(value: Any) -> float:
@@ -187,7 +191,7 @@ def _box(fields: Mapping[str, Any], key: str) -> Box:
     kind, shape = (space.get(":type:"), space.get("_shape")) if isinstance(space, dict) else ("", 0)
     if not isinstance(space, dict) or not str(kind).endswith(".spaces.box.Box'>"):
         raise ValueError(f"its {key} is no Box: {str(kind)[:60]!a}")
-    if not isinstance(shape, list) or len(shape) != 1 or not _whole(shape[0]):
+    if not isinstance(shape, list) or len(shape) != 1 or not _counted(shape[0]):
         raise ValueError(f"its {key} must have one axis, not the shape {str(shape)[:60]!a}")
     if not 1 <= shape[0] <= 4096:
         raise ValueError(f"its {key} has {shape[0]} values")
@@ -196,7 +200,9 @@ def _box(fields: Mapping[str, Any], key: str) -> Box:
 
 def _printed(text: Any, size: int) -> np.ndarray:
     """Return the numbers numpy has printed; NaN when some were left out or it is something else."""
-    words = text[1:-1].split() if isinstance(text, str) and re.fullmatch(r"\[.*\]", text, 16) else []
+    words = (
+        text[1:-1].split() if isinstance(text, str) and re.fullmatch(r"\[.*\]", text, 16) else []
+    )
     if len(words) != size or not all(_NUMBER.fullmatch(word) for word in words):
         return np.full(size, np.nan)
     return np.array([float(word) for word in words])
@@ -214,8 +220,8 @@ def read_statistics(path: Path) -> Normal | None:
         return _of_pickle(read_pickle(data))
     except (ValueError, RecursionError) as error:
         remedy = (
-            'write them as JSON: {"mean": [...], "var": [...], "clip_obs": 10, "epsilon": 1e-8}; or '
-            "use --trust, which runs whatever the file holds"
+            'write JSON: {"mean": [...], "var": [...], "clip_obs": 10, "epsilon": 1e-8}; or use '
+            "--trust, which runs whatever the file holds"
         )
         raise InputError(Problem(_line(error), shown(path), remedy=remedy)) from None
 
@@ -261,7 +267,11 @@ def trusted_actor(path: Path, algorithm: str) -> Actor:
     """Return an actor loaded by stable-baselines3 itself, which RUNS WHAT THE FILE HOLDS."""
     import stable_baselines3
 
-    kinds = {"PPO": stable_baselines3.PPO, "SAC": stable_baselines3.SAC, "TD3": stable_baselines3.TD3}
+    kinds: dict[str, Any] = {
+        "PPO": stable_baselines3.PPO,
+        "SAC": stable_baselines3.SAC,
+        "TD3": stable_baselines3.TD3,
+    }
     return actor_of(kinds[algorithm].load(path, device="cpu").policy)
 
 

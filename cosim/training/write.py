@@ -1,4 +1,4 @@
-"""Writing a bundle: the card with golden vectors from the graph as it runs, checked when written."""
+"""Writing a bundle: the card, golden vectors from the graph as it runs, checked when written."""
 
 from __future__ import annotations
 
@@ -141,9 +141,7 @@ def _named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
     return dict(zip(names, np.asarray(values, float).tolist(), strict=True))
 
 
-def _card(
-    model: bytes, columns: Columns, said: Description, golden: tuple[Golden, ...]
-) -> Card:
+def _card(model: bytes, columns: Columns, said: Description, golden: tuple[Golden, ...]) -> Card:
     timing = Timing(interval_s=said.interval_s, gate_lead_s=said.gate_lead_s)
     digest = hashlib.sha256(model).hexdigest()
     shown = {c.name: float(np.clip(0.0, c.low, c.high)) for c in columns.features}
@@ -167,5 +165,5 @@ def _card(
         evaluation=said.evaluation,
         supervision=said.supervision,
         golden=golden,
-        semantics_sha256=semantics_sha256(*listed, timing),
+        semantics_sha256=semantics_sha256(listed[0], listed[1], timing),
     )

@@ -12,6 +12,9 @@ import cosim
 from cosim.bundle.card import CARD, MODEL, Card, Column
 from cosim.bundle.load import is_archive, load_bundle, read_bundle
 from cosim.errors import InputError, OutputError, Problem
+from cosim.training.bring import Wish, bring
+from cosim.training.network import Activation
+from cosim.training.sb3 import parsed_activation
 from cosim.verbs._common import columns, warn
 
 #: the bundles that come with the program
@@ -64,8 +67,6 @@ def packed(files: dict[str, bytes]) -> bytes:
 
 def import_model(arguments: argparse.Namespace) -> None:
     """Write a bundle of a saved model and print what was taken from where."""
-    from cosim.training.bring import Wish, bring
-
     target: Path = arguments.to
     if (target / CARD).exists() or (target.exists() and not target.is_dir()):
         raise InputError(Problem(f"'{target}' exists already", remedy="name a folder of its own"))
@@ -130,9 +131,7 @@ def _range(text: str) -> tuple[str, tuple[float, float]]:
     return name.strip(), bounds
 
 
-def _activation(text: str | None):  # type: ignore[no-untyped-def]
-    from cosim.training.sb3 import parsed_activation
-
+def _activation(text: str | None) -> Activation | None:
     try:
         return None if text is None else parsed_activation(text)
     except ValueError as error:
@@ -150,7 +149,7 @@ def described(card: Card) -> str:
         ("market", f"intervals of {card.timing.interval_s} s"
          + (f", gates {lead} s ahead" if lead else "")),
         ("remembers", ", ".join(f"{s.name} [{s.width}]" for s in card.states) or "nothing"),
-        ("trained", f"{training.steps} decisions, seeds {', '.join(map(str, training.seeds)) or '-'}"),
+        ("trained", f"{training.steps} decisions, seeds {_numbers(training.seeds)}"),
         ("scenario", training.scenario or "not known"),
         ("again", training.command),
         ("supervised", "yes" if card.supervision else "no"),
@@ -160,6 +159,10 @@ def described(card: Card) -> str:
     tables = [("sees", card.features), ("decides", card.actions)]
     parts = [head, *(f"{what}\n{columns(_table(part), indent=2)}" for what, part in tables)]
     return "\n".join([*parts, *_judged(card)])
+
+
+def _numbers(values: tuple[int, ...]) -> str:
+    return ", ".join(map(str, values)) or "not known"
 
 
 def _table(listed: tuple[Column, ...]) -> list[tuple[str, str, str, str]]:

@@ -1,8 +1,8 @@
 """Policy: bring a trained policy here, show it, check it, pack it to take it elsewhere.
 
-A trained policy is a bundle, a folder or a zip archive of card.json and model.onnx. 'import' makes one
-of a model saved by stable-baselines3 (PPO, SAC, TD3, RecurrentPPO with MlpPolicy), without running
-anything in the file.
+A trained policy is a bundle, a folder or a zip archive of card.json and model.onnx. 'import' makes
+one of a model saved by stable-baselines3 (PPO, SAC, TD3 with MlpPolicy), without running anything
+in the file.
 
   python -m cosim policy import model.zip --to mine --features soc,hour_sin --actions battery_kw
   python -m cosim policy show shared_ppo
@@ -52,7 +52,7 @@ def _add_import_options(parser: argparse.ArgumentParser) -> None:
                         help=f"columns of the observation in their order; {listed}")  # fmt: skip
     parser.add_argument("--actions", required=True, metavar="A,...", help="columns of the action")
     parser.add_argument("--normalize", type=Path, metavar="FILE",
-                        help="VecNormalize.save() of the training, or JSON with mean and var")  # fmt: skip
+                        help="file of VecNormalize.save(), or JSON with mean and var")  # fmt: skip
     parser.add_argument("--agents", metavar="HOME,...",
                         help="joint policy: prosumers in the order of the observation")  # fmt: skip
     parser.add_argument("--share-of-rating", action="store_true",
@@ -61,14 +61,16 @@ def _add_import_options(parser: argparse.ArgumentParser) -> None:
                         metavar="NAME=LOW:HIGH", help="range of a column in training, where the "
                         "file does not say it")  # fmt: skip
     parser.add_argument("--activation", metavar="NAME", help="where the file does not print it")
-    parser.add_argument("--interval-minutes", type=int, default=15, help="of the market, default 15")
+    parser.add_argument(
+        "--interval-minutes", type=int, default=15, help="of the market, default 15"
+    )
     parser.add_argument("--gate-lead-seconds", type=int, help="of the market; default: any")
     parser.add_argument("--name", help="of the policy; default: the folder's")
     parser.add_argument("--policy-version", default="1", help="of the policy")
     parser.add_argument("--licence", default="not stated", help="of the policy")
     parser.add_argument("--command", default="", help="that trains it again, for the card")
     parser.add_argument("--trust", action="store_true",
-                        help="load the files with stable-baselines3: RUNS WHAT THEY HOLD")  # fmt: skip
+                        help="load with stable-baselines3: RUNS WHAT FILES HOLD")  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
