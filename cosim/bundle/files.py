@@ -22,13 +22,14 @@ def read_file(path: Path, cap: int, remedy: str = "") -> bytes:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         with os.fdopen(os.open(path, flags), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise InputError(Problem("is not a regular file", shown(path), remedy=remedy))
-            data = stream.read(cap + 1)
+            data = stream.read(cap + 1) if status.st_size <= cap else None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(Problem(f"cannot be read: {reason}", shown(path), remedy=remedy)) from None
-    if len(data) > cap:
+    if data is None or len(data) > cap:
         raise InputError(Problem(f"is larger than {cap} bytes", shown(path)))
     return data
 
