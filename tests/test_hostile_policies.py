@@ -106,8 +106,9 @@ def good() -> dict[str, bytes]:
     """Return the members of a small sound model of stable-baselines3."""
     space = {":type:": "<class 'gymnasium.spaces.box.Box'>", "_shape": [2], "low": "[0. 0.]",
              "high": "[1. 1.]", ":serialized:": ""}  # fmt: skip
+    tanh = "<class 'torch.nn.modules.activation.Tanh'>"
     data = {
-        "policy_kwargs": {"net_arch": [3], "activation_fn": "<class 'torch.nn.modules.activation.Tanh'>"},
+        "policy_kwargs": {"net_arch": [3], "activation_fn": tanh},
         "seed": 1, "num_timesteps": 10, "observation_space": space,
         "action_space": space | {"_shape": [1], "low": "[-1.]", "high": "[1.]"},
     }  # fmt: skip
@@ -198,8 +199,8 @@ def model_cases() -> dict[str, Case]:
         "no weights": with_members(policy_pth=None),
         "empty archive": importing(zipped({})),
         "pickle as a model": importing(pickle.dumps(EVIL["os.system"])),
-        "bomb of data": lambda folder: importing(bomb("data", 20))(folder),
-        "bomb of weights": lambda folder: importing(bomb("policy.pth", 130))(folder),
+        "bomb of data": importing(bomb("data", 20)),
+        "bomb of weights": importing(bomb("policy.pth", 130)),
         "many members": importing(zipped(good() | {f"m{i}": b"" for i in range(100)})),
         "a member twice": importing(twice()),
         "a link": importing(linked()),
@@ -209,7 +210,8 @@ def model_cases() -> dict[str, Case]:
         "lying size": importing(whole.replace(struct.pack("<I", len(good()["data"])),
                                               struct.pack("<I", 7))),
     }  # fmt: skip
-    for name in ("../canary", "/tmp/canary", "a/../../canary", "..\\canary", "C:\\canary", "\\\\h\\x"):
+    ways = ("../canary", "/tmp/canary", "a/../../canary", "..\\canary", "C:\\canary", "\\\\h\\x")
+    for name in ways:
         found[f"member {name}"] = importing(zipped(good() | {name: b"x"}))
     return found
 
@@ -248,7 +250,8 @@ def encrypted(data: bytes) -> bytes:
 
 def data_cases() -> dict[str, Case]:
     raw = {
-        "list": b"[]", "null": b"null", "empty": b"", "nan": b'{"seed": NaN}', "binary": b"\xff\x00",
+        "list": b"[]", "null": b"null", "empty": b"", "nan": b'{"seed": NaN}',
+        "binary": b"\xff\x00",
         "deep": b"[" * 100_000, "deep objects": b'{"a":' * 5000 + b"1" + b"}" * 5000,
         "twice": good()["data"][:-1] + b', "seed": 2}', "pickle": pickle.dumps(EVIL["os.system"]),
         "long number": b'{"seed": ' + b"9" * 5000 + b"}", "cut": good()["data"][:-3],
@@ -304,10 +307,12 @@ def weight_cases() -> dict[str, Case]:
         f"pth saved {name}": with_members(policy_pth=saved({layer: value}))
         for name, value in EVIL.items()
     }
-    found |= {f"pth inside {k}": with_members(policy_pth=pth_with(v)) for k, v in pickled(2).items()}
-    found |= {f"pth raw {k}": with_members(policy_pth=pth_with(v)) for k, v in RAW.items()}
+    inner = {f"pth inside {k}": v for k, v in pickled(2).items()}
+    inner |= {f"pth raw {k}": v for k, v in RAW.items()}
+    found |= {name: with_members(policy_pth=pth_with(data)) for name, data in inner.items()}
     sound = saved(weights())
-    found |= {f"pth cut {n}": with_members(policy_pth=sound[:n]) for n in (0, 10, 500, len(sound) - 9)}
+    cuts = (0, 10, 500, len(sound) - 9)
+    found |= {f"pth cut {n}": with_members(policy_pth=sound[:n]) for n in cuts}
     found |= {
         "pth packed": with_members(policy_pth=zipped({"archive/data.pkl": b"x" * 999}, 8)),
         "pth bomb": with_members(policy_pth=zipped({"a/data.pkl": bytes(4 << 20)}, 8)),
@@ -362,7 +367,8 @@ def statistics_cases() -> dict[str, Case]:
         "huge": sound | {"mean": [1e300, 0.0]},
         "long": {"mean": [0.0] * 5000, "var": [1.0] * 5000},
     }
-    found |= {f"statistics {k}": importing(whole, json.dumps(v).encode()) for k, v in listed.items()}
+    texts = {f"statistics {k}": json.dumps(v).encode() for k, v in listed.items()}
+    found |= {name: importing(whole, text) for name, text in texts.items()}
     found["statistics nan"] = importing(whole, b'{"mean": [NaN, 0], "var": [1, 1]}')
     return found
 
@@ -413,10 +419,9 @@ def special_cases() -> dict[str, Case]:
     def place(make: Callable[[Path], Any], *words: str) -> Case:
         def build(folder: Path) -> list[str]:
             make(folder / "model.zip")
-            return ["policy", *words, str(folder / "model.zip"), *(
-                ["--to", str(folder / "out"), "--features", "soc,weekend", "--actions", "battery_kw"]
-                if words == ("import",) else []
-            )]  # fmt: skip
+            named = ["--features", "soc,weekend", "--actions", "battery_kw"]
+            more = ["--to", str(folder / "out"), *named] if words == ("import",) else []
+            return ["policy", *words, str(folder / "model.zip"), *more]
 
         return build
 
@@ -497,8 +502,10 @@ def test_what_is_pickled_in_the_json_is_left_alone(tmp_path: Path, capsys: Captu
         for key in ("lr_schedule", "clip_range", "policy_class", "ep_info_buffer", "_last_obs"):
             fields[key] = {":type:": "<class 'function'>", ":serialized:": payload}
 
-    members = {"pytorch_variables.pth": pickle.dumps(EVIL["os.system"]),
-               "policy.optimizer.pth": pth_with(pickle.dumps(EVIL["exec"], protocol=2))}  # fmt: skip
+    members = {
+        "pytorch_variables.pth": pickle.dumps(EVIL["os.system"]),
+        "policy.optimizer.pth": pth_with(pickle.dumps(EVIL["exec"], protocol=2)),
+    }
     fields = json.loads(good()["data"])
     fill(fields)
     model = zipped(good() | members | {"data": json.dumps(fields).encode()})

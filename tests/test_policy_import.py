@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], bool]] = {
     "PPO without hidden layers": ("PPO", {"net_arch": []}, {}, True),
     "PPO squashed": ("PPO", {"squash_output": True}, {"use_sde": True}, True),
     "SAC": ("SAC", {"net_arch": [32, 16]}, {}, True),
-    "SAC gSDE": ("SAC", {"net_arch": [16], "activation_fn": torch.nn.SiLU}, {"use_sde": True}, False),
+    "SAC gSDE": ("SAC", {"net_arch": [16], "activation_fn": torch.nn.SiLU}, {"use_sde": True},
+                 False),
     "TD3": ("TD3", {"net_arch": [32, 16], "activation_fn": torch.nn.LeakyReLU}, {}, True),
 }  # fmt: skip
 
@@ -89,7 +92,8 @@ def trained(case: str, folder: Path, **world: Any) -> tuple[Any, Any]:
 
 
 def words(folder: Path, *more: str) -> list[str]:
-    given = [] if not (folder / "normal.pkl").exists() else ["--normalize", str(folder / "normal.pkl")]
+    normal = folder / "normal.pkl"
+    given = ["--normalize", str(normal)] if normal.exists() else []
     return ["policy", "import", str(folder / "model.zip"), "--to", str(folder / "out"),
             "--features", ",".join(FEATURES), "--actions", "battery_kw", *given, *more]  # fmt: skip
 
@@ -195,7 +199,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "feature unknown": (["--features", "sock,hour_sin"], "did you mean 'soc'?"),
     "action unknown": (["--actions", "batery_kw"], "did you mean 'battery_kw'?"),
     "feature too few": (["--features", "soc,hour_sin"], "has 4 features, --features names 2"),
-    "action too many": (["--actions", "battery_kw,quantity_kwh"], "has 1 actions, --actions names 2"),
+    "action too many": (["--actions", "battery_kw,quantity_kwh"], "has 1 actions, --actions"),
     "feature twice": (["--features", "soc,soc,hour_sin,hour_cos"], "'soc' stands twice"),
     "agents do not divide": (["--agents", "a,b"], "for each of 2 agents"),
     "range upside down": (["--range", "soc=1:0"], "--range soc=0:1"),
@@ -363,6 +367,40 @@ def test_what_is_remembered_is_part_of_the_golden_vectors(tmp_path: Path) -> Non
         load_bundle(tmp_path)
 
 
+def test_a_recurrent_ppo_is_imported_with_what_it_remembers(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    """Weights named and shaped as RecurrentPPO of sb3-contrib saves them, held against torch."""
+    torch.manual_seed(2)
+    lstm, hidden, last = torch.nn.LSTM(4, 6), torch.nn.Linear(6, 5), torch.nn.Linear(5, 1)
+    parts = {"lstm_actor": lstm, "lstm_critic": torch.nn.LSTM(4, 6),
+             "mlp_extractor.policy_net.0": hidden, "action_net": last}  # fmt: skip
+    tensors = {f"{k}.{n}": t for k, part in parts.items() for n, t in part.state_dict().items()}
+    box = {":type:": "<class 'gymnasium.spaces.box.Box'>"}
+    data = {
+        "policy_kwargs": {}, "seed": 1, "num_timesteps": 5,
+        "observation_space": box | {"_shape": [4], "low": str(LOW), "high": str(HIGH)},
+        "action_space": box | {"_shape": [1], "low": "[-0.3]", "high": "[0.3]"},
+    }  # fmt: skip
+    stream = io.BytesIO()
+    torch.save(tensors, stream)
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr("data", json.dumps(data))
+        archive.writestr("policy.pth", stream.getvalue())
+    assert main(words(tmp_path)) == 0, capsys.readouterr().err
+    bundle = load_bundle(tmp_path / "out")
+    steps = np.random.default_rng(2).uniform(LOW, HIGH, (50, 3, 4)).astype(np.float32)
+    with torch.no_grad():
+        latent, _ = lstm(torch.as_tensor(steps))
+        expected = last(torch.tanh(hidden(latent))).clamp(-0.3, 0.3).numpy()
+    assert np.ptp(expected) > 0.1
+    memory = bundle.start(3)
+    for seen, decided in zip(steps, expected, strict=True):
+        got, memory = bundle.step(seen, memory)
+        assert np.abs(got - decided).max() <= 1e-6 * 0.6
+    assert bundle.card.algorithm == "RecurrentPPO"
+
+
 @pytest.mark.parametrize("change", ["width", "missing", "name", "golden"])
 def test_states_must_be_those_of_the_graph(change: str, tmp_path: Path) -> None:
     recurrent("gru", tmp_path)
@@ -384,7 +422,7 @@ def test_states_must_be_those_of_the_graph(change: str, tmp_path: Path) -> None:
 
 
 def test_memory_stays_with_its_prosumer_and_who_is_away_keeps_theirs(tmp_path: Path) -> None:
-    bundle, _, _ = recurrent("gru", tmp_path)
+    recurrent("gru", tmp_path)
     policy = Onnx(bundle=str(tmp_path)).bound(Path(), 900)
     memory = policy.start(3)
     seen = np.random.default_rng(4).uniform([0, -1], [1, 1], (3, 2))
@@ -483,7 +521,7 @@ def test_a_joint_memory_is_one_and_outlives_absences(tmp_path: Path) -> None:
 
 def test_a_joint_model_is_imported_with_its_agents(tmp_path: Path, capsys: Captured) -> None:
     class Both(World):
-        observation_space = gymnasium.spaces.Box(np.tile(LOW, 2), np.tile(HIGH, 2), dtype=np.float32)
+        observation_space = gymnasium.spaces.Box(np.tile(LOW, 2), np.tile(HIGH, 2))
 
     model = sb3.PPO("MlpPolicy", Both(actions=2), device="cpu", n_steps=8, batch_size=8, seed=1)
     model.save(tmp_path / "model.zip")

@@ -15,7 +15,7 @@ from cosim.bundle.load import Bundle
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.observe import ACTIONS, FEATURES, Quantity
 from cosim.training import sb3_zip
-from cosim.training.network import RATING, Activation, Actor, Normal, Ports, to_graph
+from cosim.training.network import RATING, Activation, Actor, Cell, Normal, Ports, to_graph
 from cosim.training.sb3 import ends_of, layers_of
 from cosim.training.sb3_zip import Box, Saved
 from cosim.training.write import Columns, Description, action_column, feature_column, write
@@ -71,6 +71,8 @@ def bring(
         _normal_note(statistics, normal or None), *notes,
     ]  # fmt: skip
     said = _description(saved, model, wish, notes)
+    if any(isinstance(layer, Cell) for layer in actor.layers):
+        said = replace(said, algorithm="RecurrentPPO")
     return write(folder, graph, columns, _seen(columns), said), notes
 
 

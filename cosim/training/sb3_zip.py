@@ -272,15 +272,27 @@ def trusted_actor(path: Path, algorithm: str) -> Actor:
         "SAC": stable_baselines3.SAC,
         "TD3": stable_baselines3.TD3,
     }
-    return actor_of(kinds[algorithm].load(path, device="cpu").policy)
+    try:
+        return actor_of(kinds[algorithm].load(path, device="cpu").policy)
+    except Exception as error:  # its loader raises whatever the file leads to
+        raise _unloadable(path, error) from None
 
 
 def trusted_statistics(path: Path) -> Normal | None:
     """Return the statistics of a saved ``VecNormalize``, RUNNING WHAT THE FILE HOLDS."""
     import pickle
 
-    found = pickle.loads(read_file(path, PICKLE_CAP))
-    if not found.norm_obs:
-        return None
-    moments = found.obs_rms
-    return Normal(moments.mean, moments.var, float(found.clip_obs), float(found.epsilon))
+    data = read_file(path, PICKLE_CAP)
+    try:
+        found = pickle.loads(data)
+        if not found.norm_obs:
+            return None
+        moments = found.obs_rms
+        return Normal(moments.mean, moments.var, float(found.clip_obs), float(found.epsilon))
+    except Exception as error:
+        raise _unloadable(path, error) from None
+
+
+def _unloadable(path: Path, error: Exception) -> InputError:
+    what = f"cannot be loaded by stable-baselines3: {_line(error)}"
+    return InputError(Problem(what, shown(path), remedy="try it without --trust"))
