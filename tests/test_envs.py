@@ -27,7 +27,7 @@ from cosim.errors import InputError, PluginError
 from cosim.lanes import Lanes
 from cosim.policy import Policy, PolicyContext
 from cosim.record import MemoryRecorder
-from cosim.settlement import Books
+from cosim.books import Books
 from cosim.simulation import Simulation
 from cosim.training.days import drawn_episode
 from cosim.training.lane import TERMS, Lane, Purse, stored_value
