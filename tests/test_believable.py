@@ -186,7 +186,14 @@ def test_money_closes_in_every_interval(run: Any) -> None:
 def test_unserved_energy_is_never_billed(run: Any) -> None:
     dark = run.table("prosumers").query("dead_share == 1.0")
     assert len(dark) > 100 and dark["unserved_kwh"].sum() > 10.0
-    for column in ("load_kwh", "pv_kwh", "charge_kwh", "discharge_kwh", "supply_kwh", "imbalance_kwh"):
+    for column in (
+        "load_kwh",
+        "pv_kwh",
+        "charge_kwh",
+        "discharge_kwh",
+        "supply_kwh",
+        "imbalance_kwh",
+    ):
         assert not dark[column].any(), column
     assert np.abs(dark["bill_eur"]).max() <= 1e-12
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cosim.books import CLOSING_TOLERANCE, Books
 from cosim.case import Case
-from cosim.delivery import Metered, deliver, pv_most_kw
+from cosim.delivery import deliver, pv_most_kw
 from cosim.errors import RunError
 from cosim.losses import loss_shares_kw
 from cosim.markets.base import Clearing

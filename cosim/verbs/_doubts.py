@@ -52,7 +52,7 @@ def _imbalance(case: Case) -> Iterator[tuple[Path, str]]:
         when = grid.utc(grid.start_s(int(pays.argmax()))).astimezone(grid.zone)
         text = (
             f"trading what one does not have may pay in {pays.sum()} of {grid.intervals} intervals "
-            f"(the first at {when:%Y-%m-%d %H:%M}): short costs less than a neighbour's energy may, "
+            f"(the first at {when:%Y-%m-%d %H:%M}): short costs less than neighbours' energy may, "
             "or long earns more than feed-in"
         )
         yield ("imbalance",), text
