@@ -80,6 +80,11 @@ def run_at_the_desk(case: Case, rows: np.ndarray) -> tuple[str, np.ndarray]:
     return recorder.finish(Books(), {}).digest, purse.take_terms()
 
 
+def terms_of(info: dict[str, Any]) -> list[float]:
+    """Return the terms of a reward."""
+    return [info[f"reward_{term}"] for term in TERMS]
+
+
 def members(case: Case, seat: str) -> np.ndarray:
     return next(each.rows for each in case.seats if each.name == seat)
 
@@ -121,8 +126,8 @@ def test_one_prosumer_learns_in_the_world_of_a_run(case: Case) -> None:
     while not over:
         assert info["interval"] >= steps
         seen, reward, ended, over, info = env.step(mood(seen[None], 2)[0])
-        assert not ended and abs(sum(info["reward_terms"].values()) - reward) <= 1e-12
-        total += list(info["reward_terms"].values())
+        assert not ended and abs(sum(terms_of(info)) - reward) <= 1e-12
+        total += terms_of(info)
         steps += 1
     digest, worth = run_at_the_desk(case, np.array([2]))
     assert notes.digest() == digest
@@ -140,7 +145,7 @@ def test_a_whole_seat_learns_in_the_world_of_a_run(case: Case) -> None:
     while not over:
         away += (~info["present"]).sum()
         seen, reward, _, over, info = env.step(mood(seen.reshape(len(rows), -1), 2).ravel())
-        assert abs(sum(info["reward_terms"].values()) - reward) <= 1e-12
+        assert abs(sum(terms_of(info)) - reward) <= 1e-12
         total += reward
     digest, worth = run_at_the_desk(case, rows)
     assert notes.digest() == digest
@@ -160,7 +165,7 @@ def test_agents_learn_in_the_world_of_a_run(case: Case) -> None:
                    for a in env.agents)  # fmt: skip
         seen, rewards, ended, over, infos = env.step(dict(zip(env.agents, actions, strict=True)))
         for agent, reward in rewards.items():
-            assert abs(sum(infos[agent]["reward_terms"].values()) - reward) <= 1e-12
+            assert abs(sum(terms_of(infos[agent])) - reward) <= 1e-12
         assert not any(ended.values()) and len(set(over.values())) == 1
         total += list(rewards.values())
     digest, worth = run_at_the_desk(case, rows)
@@ -307,7 +312,7 @@ def test_slots_see_and_earn_what_the_chair_does_and_at_once(village: Any, market
         due.append(np.concatenate([rewards_of(worth, rating, 0.5) for _, worth in told]))
         scaled, rewards, done, infos = env.step(actions)
         raw = env.raw
-        terms = np.array([list(info["reward_terms"].values()) for info in infos])
+        terms = np.array([terms_of(info) for info in infos])
         assert np.abs(terms.sum(-1) - rewards).max() <= 1e-12
         paid.append(terms)
     assert len(paid) == 48 and all(turn.over for turn in turns)

@@ -35,7 +35,8 @@ def lanes_rows(world: World) -> Iterator[Row]:
         mine, alone = _lanes_s(case, count, repeats), _alone_s(case, repeats)
         goal = None if count == 1 else GOAL_NS
         note = f"{_millions(mine)} M prosumer-steps/s; {agreed}"
-        yield Row(name, "ns", mine.times(1e9), alone.times(1e9), "one simulation in SimPy", goal, note)
+        yield Row(name, "ns", mine.times(1e9), alone.times(1e9), "one simulation in SimPy", goal,
+                  note)  # fmt: skip
     yield from _learner_rows(world, repeats)
 
 
@@ -132,7 +133,7 @@ def _learner_rows(world: World, repeats: int) -> Iterator[Row]:
     both = Sample(tuple(sum(pair) for pair in times))
     about = f"stable-baselines3 {stable_baselines3.__version__}, 2 x 64 tanh, 5 epochs, one thread"
     yield Row(f"the environment alone, {env.num_envs:,} slots", "ns", alone.times(1e9),
-              note=f"{_millions(alone)} M decisions/s; all {len(world.case.population)} learn")  # fmt: skip
+              note=f"{_millions(alone)} M decisions/s, every prosumer learns")  # fmt: skip
     yield Row("PPO collects with it", "ns", alone.times(1e9), collect.times(1e9),
               "collecting as a whole", note=about)  # fmt: skip
     yield Row("PPO collects and learns", "ns", alone.times(1e9), both.times(1e9),
