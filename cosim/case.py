@@ -23,13 +23,11 @@ from cosim.profiles.base import Homes, ProfileSource
 from cosim.scenario import LoadedScenario, Scenario
 from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group
 from cosim.seeds import generator
+from cosim.settlement import ACCOUNTS
 from cosim.tariffs import crossed_series, intensity_of, series_of, tariffs_of
 from cosim.timegrid import TimeGrid
 
 T = TypeVar("T")
-
-#: parties of the books that are no prosumers
-ACCOUNTS = ("market", "supplier")
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,8 @@ class Desk:
         self._seats = case.seats
         self._count = len(case.population)
         self._hours = case.grid.interval_h
-        per_day = max(1, 86_400 // case.grid.interval_s)
+        self._rounds = case.grid.rounds
+        per_day = max(1, 86_400 // case.grid.interval_s) * self._rounds
         names = case.population.names
         self._own_quantity = np.zeros(self._count, dtype=bool)
         self._own_price = np.zeros(self._count, dtype=bool)
@@ -57,13 +58,14 @@ class Desk:
         self,
         view: View,
         present: np.ndarray | None,
-        interval: int,
+        gate: int,
         given: Mapping[str, np.ndarray] | None = None,
     ) -> Answer:
         """Return the answers of all who are there; the others stay idle and order nothing.
 
         ``present`` is a mask ``[n]``, or None when everybody is at the desk. ``given`` are
-        decisions ``[..., m, a]`` of seats whose policy is not asked.
+        decisions ``[..., m, a]`` of seats whose policy is not asked. Gates count the rounds of
+        all intervals.
         """
         lead = view.energy_kwh.shape[:-1]
         decision = {name: np.zeros((*lead, self._count)) for name in ACTIONS}
@@ -75,7 +77,7 @@ class Desk:
             if given and seat.name in given:
                 actions = given[seat.name][..., here, :]
             else:
-                actions = self._asked(index, view, here, interval)
+                actions = self._asked(index, view, here, gate)
             actions = actions.reshape(*lead, len(rows), len(seat.policy.actions))
             for column, name in enumerate(seat.policy.actions):
                 decision[name][..., rows] = actions[..., column]
@@ -84,16 +86,16 @@ class Desk:
         own_price = self._own_price if present is None else self._own_price & present
         return Answer(answer, own_quantity, own_price)
 
-    def _asked(self, index: int, view: View, here: slice | np.ndarray, interval: int) -> np.ndarray:
+    def _asked(self, index: int, view: View, here: slice | np.ndarray, gate: int) -> np.ndarray:
         """Return what a policy decides for those of its prosumers who are here, lanes in a row."""
         seat, memory = self._seats[index], self._memories[index]
         rows = seat.rows[here]
         batch = slice(None) if isinstance(here, slice) else self._in_batch(seat, here)
         observations = encode(view, seat.policy.features, rows)
-        draws = self._draws[index].at(interval)[..., here, :]
+        draws = self._draws[index].at(gate)[..., here, :]
         context = PolicyContext(
             np.tile(rows, self._lanes),
-            interval,
+            gate // self._rounds,
             self._hours,
             draws.reshape(self._lanes * len(rows), draws.shape[-1]),
         )

@@ -65,17 +65,22 @@ def guard(
     own_quantity: np.ndarray,
     own_price: np.ndarray,
     physical_trades: bool = True,
+    held_kwh: np.ndarray | None = None,
 ) -> Guarded:
     """Project a decision onto what is feasible; idempotent, for any leading axes.
 
     ``own_quantity`` and ``own_price`` ``[n]`` are True where the policy chooses them; elsewhere
     the forecast position is ordered, at retail when short and at feed-in when long. Under
-    ``physical_trades`` an order lies between zero and that position.
+    ``physical_trades`` an order lies between zero and that position. ``held_kwh`` ``[..., n]``
+    was traded before and is no longer part of it.
     A row with any non-finite entry is rejected whole: battery idle, no order.
     """
     from cosim.compiled import guard_row
 
     low, high = feasible_range_kw(population, outlook.energy_kwh, hours)
+    net_kw = outlook.load_kw - outlook.pv_kw
+    if held_kwh is not None:
+        net_kw = net_kw - held_kwh / hours
     with np.errstate(invalid="ignore"):  # requests may be NaN; that is what is looked for
         battery_kw, quantity, price, position, reason = guard_row(
             requested.battery_kw,
@@ -86,7 +91,7 @@ def guard(
             low,
             high,
             population.rating_kw,
-            outlook.load_kw - outlook.pv_kw,
+            net_kw,
             outlook.retail_eur_per_kwh,
             outlook.feed_in_eur_per_kwh,
             hours,

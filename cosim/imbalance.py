@@ -23,16 +23,18 @@ class Imbalance:
     def __post_init__(self) -> None:
         freeze(self)
 
-    def at(self, k: int, retail: np.ndarray, feed_in: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what being short costs and being long earns in interval ``k``.
+    def at(
+        self, k: int | np.ndarray, retail: np.ndarray, feed_in: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what being short costs and being long earns in interval ``k``, or ``[lanes]``.
 
         ``retail`` and ``feed_in`` are the tariff in force ``[..., n]``; so are the results.
         """
         short, long = self.short_eur_per_kwh, self.long_eur_per_kwh
         markup = self.markup_eur_per_kwh
         return (
-            retail + markup if short is None else np.full_like(retail, short[k]),
-            feed_in - markup if long is None else np.full_like(feed_in, long[k]),
+            retail + markup if short is None else _given(short, k, retail),
+            feed_in - markup if long is None else _given(long, k, feed_in),
         )
 
     def window(self, rows: slice) -> Imbalance:
@@ -43,3 +45,8 @@ class Imbalance:
             short_eur_per_kwh=None if short is None else short[rows],
             long_eur_per_kwh=None if long is None else long[rows],
         )
+
+
+def _given(prices: np.ndarray, k: int | np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Return prices of the community ``[T]`` for each prosumer ``[..., n]``."""
+    return np.broadcast_to(np.asarray(prices[k])[..., None], like.shape)

@@ -16,19 +16,21 @@ import numpy as np
 from cosim.arrays import freeze
 from cosim.case import Case
 from cosim.conditions import Factor
-from cosim.delivery import Delivery, Metered, advance, deliver, meter
+from cosim.delivery import Delivery, Metered, Part, advance, deliver, meter, pv_most_kw
 from cosim.desk import Desk
 from cosim.episode import Episode, initial_kwh, lived
+from cosim.errors import InputError, Problem
 from cosim.forecasts.base import Forecast
 from cosim.guard import Outlook
 from cosim.lookout import Almanac, Factors, Sensed, middle_price
+from cosim.losses import loss_shares_kw
 from cosim.markets.base import Clearing
 from cosim.observe import View
 from cosim.post import arrival_s, in_time
 from cosim.rehearsal import rehearse
 from cosim.seeds import LaneDraws
-from cosim.settlement import Bills, Prices, settle
-from cosim.trade import Asked, Trade, clear_metered, trade
+from cosim.settlement import Bills, Prices
+from cosim.trade import Asked, Trade, settle_trade, trade
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,13 @@ class Lanes:
         days, grid = {episode.days for episode in episodes}, case.grid
         if len(days) != 1:
             raise ValueError(f"lanes need episodes of one length, not of {sorted(days)} days")
+        if grid.rounds > 1:
+            raise InputError(
+                Problem(
+                    f"lanes cannot trade a delivery in {grid.rounds} rounds",
+                    remedy="use the environments of cosim.envs, or one round",
+                )
+            )
         self._per_day = max(1, 86_400 // grid.interval_s)
         self.case, self.intervals = case, days.pop() * self._per_day
         self.interval = 0
@@ -72,6 +81,7 @@ class Lanes:
         self._ones, self._nothing = np.ones(len(dead)), np.zeros((len(episodes), len(dead)))
         self.energy_kwh = np.stack([initial_kwh(case, episode) for episode in episodes])
         self._noted = _Noted(np.full(len(episodes), np.nan), self._nothing[:, 0])
+        self._peak_kw = self._nothing
         self._running: Delivery | None = None
         self._prices, self._outlook, self.view = self._looked()
 
@@ -90,9 +100,13 @@ class Lanes:
         delivery = self._delivered(k, traded)
         grid, hours = delivery.grid, self.case.grid.interval_h
         after = advance(self.case.population, before, delivery.flow, hours)
-        upstream = (grid.slack_p_kw, grid.losses_kw)  # arrays [lanes] where a run has numbers
-        metered = meter([(delivery.flow, hours, upstream)], after)  # type: ignore[list-item]
-        traded, bills = self._settled(traded, metered)
+        case = self.case
+        shares = loss_shares_kw(case.scenario.losses, case.population, self._feeder, delivery)
+        part = Part(delivery.flow, hours, grid.slack_p_kw, grid.losses_kw, shares)
+        metered = meter([part], after)
+        peak_kw = np.where(self._almanac.begins_month(k), 0.0, self._peak_kw)
+        traded, _, bills = settle_trade(case.population, case.market, traded, metered, peak_kw)
+        self._peak_kw = bills.peak_kw
         self.interval, self.energy_kwh, self._running = k + 1, after, delivery
         self._noted = self._noted.after(traded.clearing, self.case.market.on_metered, self.done)
         self._prices, self._outlook, self.view = self._looked()
@@ -167,15 +181,8 @@ class Lanes:
             profiles.load_kvar[rows] * factor("load"),
             profiles.pv_kw[rows] * factor("pv"),
             self.case.grid.interval_h,
+            pv_most_kw(self.case.population, factor("pv_share")) if self._courses else None,
         )
-
-    def _settled(self, traded: Trade, metered: Metered) -> tuple[Trade, Bills]:
-        """Return the trade, cleared after the fact where the market does so, and the bills."""
-        case, prices = self.case, traded.asked.prices
-        if case.market.on_metered:
-            traded = clear_metered(case.market, traded, metered.net_kwh)
-            metered = replace(metered, dead_share=np.zeros_like(metered.dead_share))
-        return traded, settle(case.population, traded.clearing, metered, prices)
 
     def _factor(self, gate: str, k: int) -> Factors:
         """Return what gives the factors ``[lanes, n]`` that stand at a gate of interval k."""
@@ -187,7 +194,7 @@ class Lanes:
 
     def _read(self, gate: str, name: str, k: int) -> np.ndarray:
         if self._courses is None:
-            return self._ones
+            return self._ones if name != "pv_share" else self._ones * np.inf
         return np.stack([course.at(gate, name, k) for course in self._courses])
 
 

@@ -14,14 +14,17 @@ import numpy as np
 
 from cosim.case import Case
 from cosim.conditions import Conditions, Factor
+from cosim.delivery import pv_most_kw
 from cosim.forecasts.base import Forecast, Known
 from cosim.guard import Outlook
 from cosim.markets.base import Clearing
+from cosim.months import Months
 from cosim.observe import AHEAD_H, View
 from cosim.plant import Plant
 from cosim.seeds import Draws
-from cosim.settlement import Prices
+from cosim.settlement import Charges, Prices
 from cosim.timegrid import TimeGrid
+from cosim.trade import Trade
 
 Factors = Callable[[Factor], np.ndarray]
 
@@ -52,34 +55,72 @@ class Almanac:
         assert isinstance(forecast, Forecast)
         self._forecast = forecast
         self._hours, self._weekdays = _civil(grid)
-        self._horizon_h = (grid.start_s(0) - grid.decide_s(0)) / 3600.0 + 0.5 * grid.interval_h
+        middle_s = grid.start_s(0) + 0.5 * grid.interval_s
+        self._horizon_h = [(middle_s - grid.decide_s(0, t)) / 3600.0 for t in range(grid.rounds)]
         self._rows = _calendar(intervals or grid.intervals, grid.interval_s)
+        self._months = Months(grid, first, intervals or grid.intervals)
+        self._charged = case.tariffs.charged
 
     def published(self, k: int, factor: Factors) -> Prices:
         """Return the prices of an interval as published when its gate opens."""
         tariffs, row = self._case.tariffs, self._row(k)
         co2 = self._case.profiles.co2_kg_per_kwh[row]
+        retail = tariffs.retail_eur_per_kwh[row] * factor("retail")
+        feed_in = tariffs.feed_in_eur_per_kwh[row] * factor("feed_in")
+        short, long = tariffs.imbalance.at(row, retail, feed_in)
+        share = self._case.scenario.curtailment_compensation
         return Prices(
-            tariffs.retail_eur_per_kwh[row] * factor("retail"),
-            tariffs.feed_in_eur_per_kwh[row] * factor("feed_in"),
+            retail,
+            feed_in,
             co2 if np.ndim(co2) else float(co2),
+            short,
+            long,
+            self._charges(k) if self._charged else None,
+            share * np.maximum(feed_in, 0.0) if share else None,
+        )
+
+    def begins_month(self, k: int) -> np.ndarray | bool:
+        """Say whether an interval begins a run or a civil month, ``[lanes, 1]`` of lanes."""
+        return self._months.begins(k)
+
+    def _charges(self, k: int) -> Charges:
+        tariffs, row = self._case.tariffs, self._row(k)
+        return Charges(
+            tariffs.network_eur_per_kwh[row],
+            tariffs.taxes_eur_per_kwh[row],
+            tariffs.network_local_share,
+            tariffs.taxes_local_share,
+            tariffs.demand_eur_per_kw_month * self._months.share(k),
+            self._case.grid.interval_h,
         )
 
     def at(
-        self, k: int, prices: Prices, sensed: Sensed, factor: Factors, draws: np.ndarray
+        self,
+        k: int,
+        prices: Prices,
+        sensed: Sensed,
+        factor: Factors,
+        draws: np.ndarray,
+        turn: int = 0,
+        held_kwh: np.ndarray | None = None,
     ) -> tuple[Outlook, View]:
-        """Return the guard's outlook and the policies' view of interval k."""
+        """Return the guard's outlook and the policies' view of a round of interval k.
+
+        ``held_kwh`` ``[..., n]`` was traded in the rounds before, by default nothing.
+        """
         case, row = self._case, self._row(k)
         known = Known(
             sensed.load_kw,
             sensed.pv_kw,
             case.profiles.load_kw[row] * factor("load"),
             case.profiles.pv_kw[row] * factor("pv"),
-            self._horizon_h,
+            self._horizon_h[turn],
             draws,
         )
         load, pv = self._forecast.of(known)
-        retail, feed_in = prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh
+        most_kw = pv_most_kw(case.population, factor("pv_share"))
+        pv = pv if most_kw is None else np.minimum(pv, most_kw)  # a limit in force is known
+        tariffs = case.tariffs
         ahead = np.add.outer(self._rows[1:, k], self._first)  # [AHEAD] or [AHEAD, lanes]
         view = View(
             population=case.population,
@@ -88,17 +129,20 @@ class Almanac:
             measured_pv_kw=sensed.pv_kw,
             forecast_load_kw=load,
             forecast_pv_kw=pv,
-            retail_eur_per_kwh=retail,
-            feed_in_eur_per_kwh=feed_in,
-            retail_ahead_eur_per_kwh=case.tariffs.retail_eur_per_kwh[ahead],
+            retail_eur_per_kwh=prices.drawn_eur_per_kwh,
+            feed_in_eur_per_kwh=prices.feed_in_eur_per_kwh,
+            bid_limit_eur_per_kwh=prices.worth_eur_per_kwh,
+            retail_ahead_eur_per_kwh=tariffs.drawn_eur_per_kwh[ahead],
             last_price_eur_per_kwh=sensed.last_price_eur_per_kwh,
             last_volume_kwh=sensed.last_volume_kwh,
             vm_pu=sensed.vm_pu,
+            held_kwh=np.zeros_like(load) if held_kwh is None else held_kwh,
             interval_h=case.grid.interval_h,
             hour=_per_lane(self._hours[row]),
             weekday=_per_lane(self._weekdays[row]),
         )
-        return Outlook(sensed.energy_kwh, load, pv, retail, feed_in), view
+        worth, feed_in = prices.worth_eur_per_kwh, prices.feed_in_eur_per_kwh
+        return Outlook(sensed.energy_kwh, load, pv, worth, feed_in), view
 
     def _row(self, k: int) -> np.ndarray | int:
         return self._first + int(self._rows[0, k])
@@ -111,6 +155,7 @@ class Lookout:
         self._case, self._plant, self._conditions = case, plant, conditions
         self._almanac = Almanac(case)
         self._price, self._volume = np.array(np.nan), np.array(0.0)
+        self._nothing = np.zeros(len(case.population))
         per_day = max(1, 86_400 // case.grid.interval_s)
         seed, names = case.scenario.seed, case.population.names
         assert isinstance(case.scenario.forecast, Forecast)
@@ -126,20 +171,27 @@ class Lookout:
             self._price = middle_price(clearing)
         self._volume = clearing.volume_kwh
 
-    def at(self, k: int, prices: Prices) -> tuple[Outlook, View]:
-        """Return the guard's outlook and the policies' view of interval k."""
+    def begins_month(self, k: int) -> bool:
+        """Say whether an interval is the first of the run or of a civil month."""
+        return bool(self._almanac.begins_month(k))
+
+    def at(self, k: int, turn: int, prices: Prices, before: Trade | None) -> tuple[Outlook, View]:
+        """Return the guard's outlook and the policies' view of a round of interval k.
+
+        ``before`` is what the rounds before traded, None in the first.
+        """
         plant = self._plant
         expected = plant.expected_kwh(self._case.grid.start_s(k))
         sensed = Sensed(expected, *self._measured(), plant.vm_pu, self._price, self._volume)
         draws = self._draws.at(k)
-        return self._almanac.at(k, prices, sensed, self._conditions.factor, draws)
+        held = self._nothing if before is None else before.total.fills_kwh
+        return self._almanac.at(k, prices, sensed, self._conditions.factor, draws, turn, held)
 
     def _measured(self) -> tuple[np.ndarray, np.ndarray]:
         """Return load and PV flowing now ``[n]``; zero before the first delivery."""
         running = self._plant.running
         if running is None:
-            nothing = np.zeros(len(self._case.population))
-            return nothing, nothing
+            return self._nothing, self._nothing
         return running.flow.load_kw, running.flow.pv_kw
 
 

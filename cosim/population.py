@@ -89,6 +89,17 @@ class Tariffs:
     def __post_init__(self) -> None:
         freeze(self)
 
+    @cached_property
+    def drawn_eur_per_kwh(self) -> np.ndarray:
+        """What a kWh drawn from the supplier costs, charges and taxes included ``[T, n]``."""
+        return self.retail_eur_per_kwh + self.network_eur_per_kwh + self.taxes_eur_per_kwh
+
+    @cached_property
+    def charged(self) -> bool:
+        """Whether network operator or state ask for anything."""
+        asked = (self.network_eur_per_kwh, self.taxes_eur_per_kwh, self.demand_eur_per_kw_month)
+        return any(bool(each.any()) for each in asked)
+
     def window(self, rows: slice) -> Tariffs:
         """Return the same tariffs over some of the intervals."""
         return replace(

@@ -1,6 +1,7 @@
 """The post between prosumers and the market: latency, loss and delay of orders.
 
-Draws are keyed by prosumer and interval. Without latency and disturbances nothing is drawn.
+Draws are keyed by prosumer and gate, a round of trading. Without latency and disturbances nothing
+is drawn.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Post:
         self._section = latency = case.scenario.latency
         self._conditions = conditions
         seed, names = case.scenario.seed, case.population.names
-        per_day = max(1, 86_400 // case.grid.interval_s)
+        per_day = max(1, 86_400 // case.grid.interval_s) * case.grid.rounds
         self._latency = Draws(seed, names, "latency", per_day, 1)
         self._message = Draws(seed, names, "message", per_day, 1)
         self._rank = Draws(seed, names, "rank", per_day, 1 if case.market.arrival_order else 0)
@@ -34,23 +35,23 @@ class Post:
         """Whether every order arrives in the second it is sent."""
         return self._instant and not self._conditions.disturbed_messages
 
-    def draw(self, interval: int) -> np.ndarray:
+    def draw(self, gate: int) -> np.ndarray:
         """Return what ranks orders of one second ``[n]``; 0 where the market does not ask."""
-        drawn = self._rank.at(interval)
+        drawn = self._rank.at(gate)
         return drawn[:, 0] if drawn.shape[1] else self._nobody
 
-    def arrival_s(self, interval: int, sent_s: int) -> np.ndarray:
+    def arrival_s(self, gate: int, sent_s: int) -> np.ndarray:
         """Return the second each order arrives ``[n]``, LOST where it vanishes."""
         conditions = self._conditions
         if self.instant:
             return np.full(len(conditions.delay_s), float(sent_s))
-        travel = None if self._instant else self._latency.at(interval)[..., 0]
+        travel = None if self._instant else self._latency.at(gate)[..., 0]
         return arrival_s(
             self._section,
             sent_s,
             travel,
             conditions.delay_s,
-            self._message.at(interval)[..., 0],
+            self._message.at(gate)[..., 0],
             conditions.factor("order_survival"),
         )
 

@@ -20,8 +20,8 @@ from cosim.facade import Facade
 from cosim.simulation import DEADLINE, MAIL, _named
 
 _AT_OPEN: tuple[Factor, ...] = ("retail", "feed_in")
-_AT_DECIDE: tuple[Factor, ...] = ("load", "pv", "order_survival")
-_AT_START: tuple[Factor, ...] = ("load", "pv")
+_AT_DECIDE: tuple[Factor, ...] = ("load", "pv", "pv_share", "order_survival")
+_AT_START: tuple[Factor, ...] = ("load", "pv", "pv_share")
 
 #: who asks: a quantity and the gate at which it is read
 Reading = tuple[str, str]

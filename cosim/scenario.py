@@ -22,6 +22,7 @@ from cosim.errors import InputError, Problem, did_you_mean
 from cosim.file_names import beside_the_run
 from cosim.glossary import KPIS
 from cosim.known_keys import known_keys
+from cosim.markets.base import Market
 from cosim.plugins import (
     DisturbanceField,
     ForecastField,
@@ -61,6 +62,14 @@ class Scenario(Section):
     trade_limit: Literal["physical", "none"] = Field(
         "physical", description="orders within the forecast surplus or deficit, or unlimited"
     )
+    curtailment_compensation: float = Field(
+        0.0, ge=0.0, le=1.0, description="share of the feed-in price paid for curtailed energy [-]"
+    )
+    losses: Literal["supplier", "equal", "marginal"] = Field(
+        "supplier",
+        description="who carries the feeder's losses: nobody's bill, all alike, or each what their "
+        "own injection adds",
+    )
     forecast: ForecastField = Field(
         "perfect_interval",
         validate_default=True,
@@ -82,7 +91,7 @@ class Scenario(Section):
         users = {name: group.policy for name, group in self.groups.items()}
         hit = [getattr(disturbance, "groups", ()) for disturbance in self.disturbances]
         found = _unknown_names(self.policies, users, hit) + self._no_kpis()
-        found += self._misplaced() + self._wrong_prices()
+        found += self._misplaced() + self._wrong_prices() + self._crowded()
         if self.name in self.variants:
             what = f"a variant has the scenario's own name '{self.name}'"
             found.append((("variants", self.name), what, "give it another name"))
@@ -107,6 +116,15 @@ class Scenario(Section):
                 what = f"{who}: start {times['start']} must be before end {times['end']}"
                 found.append((("disturbances", index, "end"), what, "let it end later"))
         return found
+
+    def _crowded(self) -> list[validation.Located]:
+        """Return rounds of trading that do not fit between OPEN and delivery."""
+        grid = self.grid()
+        if grid.lead_s >= 3 * grid.rounds:
+            return []
+        what = f"{grid.rounds} rounds of trading in {grid.lead_s} s before delivery"
+        remedy = f"a round takes 3 s: give at least {3 * grid.rounds} s"
+        return [(("time", "gate_lead_seconds"), what, remedy)]
 
     def _wrong_prices(self) -> list[validation.Located]:
         """Return the periods between interval borders, and what disturbances make of prices."""
@@ -165,13 +183,14 @@ class Scenario(Section):
 
     def grid(self) -> TimeGrid:
         """Return the time grid; ``days`` are 24 h each, whatever daylight saving does."""
-        step = self.time.interval_minutes * 60
+        step, market = self.time.interval_minutes * 60, self.market
         return TimeGrid(
             start=self.begin.astimezone(UTC),
             interval_s=step,
             intervals=self.time.days * 86_400 // step,
             lead_s=self.time.gate_lead_seconds,
             zone=self.zone,
+            rounds=market.turns if isinstance(market, Market) else 1,
         )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cosim.arrays import freeze
+from cosim.delivery import Metered
 from cosim.errors import CosimError, PluginError
 from cosim.guard import Decision, Guarded, Outlook, guard
 from cosim.markets.base import Clearing, Market, MarketContext, Orders, nothing_traded
 from cosim.population import Population
-from cosim.settlement import Prices
+from cosim.settlement import Bills, Prices, settle
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,17 @@ class Trade:
     orders: Orders  # as sent: quantity 0 where none
     arrived: np.ndarray  # bool [..., n], in the book at CLOSE
     clearing: Clearing
+    earlier: tuple[Trade, ...] = ()  # the rounds of trading before this one
+
+    @property
+    def rounds(self) -> tuple[Trade, ...]:
+        """All rounds of trading for the interval, in their order."""
+        return (*self.earlier, self)
+
+    @property
+    def total(self) -> Clearing:
+        """What all rounds together come to; prices are averages over what they traded."""
+        return _added([each.clearing for each in self.rounds]) if self.earlier else self.clearing
 
 
 def trade(
@@ -49,8 +62,13 @@ def trade(
     hours: float,
     *,
     physical_trades: bool = True,
+    held_kwh: np.ndarray | None = None,
 ) -> Trade:
-    """Guard the decisions and clear the orders that ``arrived`` in time."""
+    """Guard the decisions and clear the orders that ``arrived`` in time.
+
+    ``held_kwh`` ``[..., n]`` was traded for this interval before, > 0 bought: an order is for the
+    rest of the position.
+    """
     guarded = guard(
         population,
         asked.outlook,
@@ -59,6 +77,7 @@ def trade(
         own_quantity=asked.own_quantity,
         own_price=asked.own_price,
         physical_trades=physical_trades,
+        held_kwh=held_kwh,
     )
     quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
     ranks = np.arange(len(population))
@@ -73,15 +92,50 @@ def trade(
 def clear_metered(market: Market, traded: Trade, net_kwh: np.ndarray) -> Trade:
     """Return the trade of an ``on_metered`` market after delivery, of metered net energy."""
     prices = traded.asked.prices
-    worst = np.where(net_kwh > 0.0, prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
+    worst = np.where(net_kwh > 0.0, prices.worth_eur_per_kwh, prices.feed_in_eur_per_kwh)
     orders = traded.orders
     book = Orders(orders.prosumer, net_kwh, worst, np.zeros_like(net_kwh))
     return replace(traded, clearing=_cleared(market, book, prices))
 
 
+def settle_trade(
+    population: Population,
+    market: Market,
+    traded: Trade,
+    metered: Metered,
+    peak_kw: np.ndarray | None = None,
+) -> tuple[Trade, Metered, Bills]:
+    """Return the bills of an interval, and the trade and the meter they are of.
+
+    An ``on_metered`` market clears only now. What was metered was delivered: an outage takes
+    nothing of it.
+    """
+    if market.on_metered:
+        traded = clear_metered(market, traded, metered.net_kwh)
+        metered = replace(metered, dead_share=np.zeros_like(metered.dead_share))
+    bills = settle(population, traded.total, metered, traded.asked.prices, peak_kw)
+    return traded, metered, bills
+
+
+def _added(rounds: Sequence[Clearing]) -> Clearing:
+    """Return the sum of clearings; the volume is what changes hands in the end."""
+    fills = np.sum([each.fills_kwh for each in rounds], axis=0)
+    volume = np.stack([each.volume_kwh for each in rounds])
+    with np.errstate(invalid="ignore"):
+        buy, sell = (
+            np.nansum(volume * np.stack(prices), axis=0) / volume.sum(0)
+            for prices in (
+                [each.buy_price_eur_per_kwh for each in rounds],
+                [each.sell_price_eur_per_kwh for each in rounds],
+            )
+        )
+    payment = np.sum([each.payment_eur for each in rounds], axis=0)
+    return Clearing(fills, payment, np.maximum(fills, 0.0).sum(-1), buy, sell)
+
+
 def _cleared(market: Market, book: Orders, prices: Prices) -> Clearing:
     """Clear a book; a mechanism that fails or breaks its contract is named."""
-    context = MarketContext(prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
+    context = MarketContext(prices.worth_eur_per_kwh, prices.feed_in_eur_per_kwh)
     try:
         clearing = market.clear(book, context)
         wrong = _wrong(book.quantity_kwh, clearing)

@@ -137,9 +137,7 @@ def test_a_simbench_home_without_its_battery() -> None:
         ("variants: {v: {b: 1}}", "variants: {v: null, w: null}", {"variants": {}}),
     ],
 )  # fmt: skip
-def test_null_removes_a_key_and_nothing_else(
-    base: str, child: str, merged: dict[str, Any]
-) -> None:
+def test_null_removes_a_key_and_nothing_else(base: str, child: str, merged: dict[str, Any]) -> None:
     assert plain(merge(nodes(base), nodes(child))) == merged
 
 
@@ -186,9 +184,7 @@ def files(loaded: LoadedScenario) -> list[str]:
     return [name for name, _ in load_case(loaded).files]
 
 
-def test_files_are_looked_for_beside_the_file_that_names_them(
-    studies: Path, write: Write
-) -> None:
+def test_files_are_looked_for_beside_the_file_that_names_them(studies: Path, write: Write) -> None:
     child = write("own/child.yaml", "extends: ../base/base.yaml\nname: child\n")
     case = load_case(load_scenario(child))
     names = [str(Path("..", "base", name)) for name in ("homes.csv", "series.csv", "co2.csv")]
@@ -223,9 +219,7 @@ def test_a_file_that_is_missing_is_not_taken_from_another_folder(
     assert f"read for {studies / 'own' / '..' / 'base' / 'base.yaml'}:4:11" in str(caught.value)
 
 
-def test_files_of_a_variant_are_beside_the_file_that_holds_it(
-    studies: Path, write: Write
-) -> None:
+def test_files_of_a_variant_are_beside_the_file_that_holds_it(studies: Path, write: Write) -> None:
     variant = "variants: {clean: {co2: {series: {format: plain, file: clean.csv, unit: kg/kWh}}}}\n"
     write("base/base.yaml", BASE + variant)
     text = (studies / "base" / "co2.csv").read_text().replace("0.3", "0.1")

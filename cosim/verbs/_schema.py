@@ -232,6 +232,8 @@ def _limits(option: Json) -> str:
     """Return the allowed values of one alternative in words."""
     if "enum" in option:
         return "one of " + ", ".join(str(item) for item in option["enum"])
+    if "const" in (form := option.get("properties", {}).get("format", {})):
+        return f"format {form['const']}"
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     found = [f"{sign} {option[key]:g}" for key, sign in signs.items() if key in option]
     for part in (option.get("items"), *option.get("prefixItems", ())[:1]):
