@@ -20,6 +20,7 @@ from pydantic import PrivateAttr
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
+from cosim.books import Books
 from cosim.case import Case, Seat
 from cosim.envs import CommunityEnv, JointEnv, SingleEnv
 from cosim.episode import lived
@@ -27,7 +28,6 @@ from cosim.errors import InputError, PluginError
 from cosim.lanes import Lanes
 from cosim.policy import Policy, PolicyContext
 from cosim.record import MemoryRecorder
-from cosim.settlement import Books
 from cosim.simulation import Simulation
 from cosim.training.days import drawn_episode
 from cosim.training.lane import TERMS, Lane, Purse, stored_value
@@ -154,6 +154,18 @@ def test_a_whole_seat_learns_in_the_world_of_a_run(case: Case) -> None:
     assert bool(away) == bool(case.scenario.disturbances)
 
 
+def test_rounds_of_trading_are_steps_of_their_own(village: Any) -> None:
+    case = village.case(market={"kind": "order_book", "rounds": 3})
+    rows, notes = members(case, "rule"), Notes()
+    env = JointEnv(case, "rule", actions=TWO, record=notes)
+    (seen, info), over, steps = env.reset(), False, 0
+    while not over:
+        assert info["interval"] == steps // 3
+        seen, _, _, over, info = env.step(mood(seen.reshape(len(rows), -1), 2).ravel())
+        steps += 1
+    assert steps == 3 * 48 and notes.digest() == run_at_the_desk(case, rows)[0]
+
+
 def test_agents_learn_in_the_world_of_a_run(case: Case) -> None:
     rows, notes = members(case, "rule"), Notes()
     env = CommunityEnv(case, "rule", actions=TWO, record=notes, team=0.25)
@@ -229,18 +241,18 @@ MAKERS: list[Callable[[Case], Any]] = [
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_no_thread_outlives_its_environment(calm: Case, make: Callable[[Case], Any]) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     env = make(calm)
     env.reset()
     env.reset()  # mid-episode
-    assert threading.active_count() == before + 1
+    assert len(set(threading.enumerate()) - before) == 1
     env.close()
     env.close()
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
     env.reset()
     del env
     gc.collect()
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 def test_what_cannot_be_learnt_is_refused(calm: Case, village: Any) -> None:
@@ -270,13 +282,13 @@ def test_an_error_of_the_world_reaches_the_learner(calm: Case) -> None:
     seats = tuple(
         replace(s, policy=Broken()) if s.name == "passive" else s for s in calm.seats
     )
-    before = threading.active_count()
+    before = set(threading.enumerate())
     env = SingleEnv(replace(calm, seats=seats), "a")
     env.reset()
     with pytest.raises(PluginError, match="failed in interval 3: ValueError: three"):
         for _ in range(9):
             env.step(np.zeros(1))
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 # ---------------------------------------------------------------- lanes for stable-baselines3
