@@ -14,13 +14,13 @@ import pytest
 
 from cosim.__main__ import main
 from cosim.case import Case, load_case
+from cosim.episode import window
 from cosim.errors import InputError
 from cosim.imbalance import Imbalance
 from cosim.population import Tariffs
 from cosim.prices import second_of_day
 from cosim.scenario import load_scenario
 from cosim.timegrid import TimeGrid
-from cosim.training.days import window
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAY = "2016-07-18"  # of the village

@@ -48,7 +48,7 @@ _CATEGORY = "Customer,Generator Capacity,Postcode,Consumption Category,date"
 
 def draws(*keys: int) -> np.random.Generator:
     """Return the generator of one home and purpose."""
-    return np.random.default_rng([SEED, *keys])
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([SEED, *keys])))
 
 
 def load_kw(hours: np.ndarray, people: float, rng: np.random.Generator) -> np.ndarray:

@@ -42,11 +42,12 @@ def _prices(case: Case) -> Iterator[tuple[Path, str]]:
 def _imbalance(case: Case) -> Iterator[tuple[Path, str]]:
     """Doubt prices by which being off one's trades and plans pays."""
     tariffs, grid = case.tariffs, case.grid
-    retail, feed_in = tariffs.retail_eur_per_kwh, tariffs.feed_in_eur_per_kwh
+    short, long = tariffs.imbalance.short_eur_per_kwh, tariffs.imbalance.long_eur_per_kwh
     pays = np.zeros(grid.intervals, dtype=bool)
-    for k in range(grid.intervals):
-        short, long = tariffs.imbalance.at(k, retail[k], feed_in[k])
-        pays[k] = bool(((short < retail[k]) | (long > feed_in[k]) | (long > short)).any())
+    if short is not None:
+        pays |= short < tariffs.retail_eur_per_kwh.max(axis=1)
+    if long is not None:
+        pays |= long > tariffs.feed_in_eur_per_kwh.min(axis=1)
     if pays.any():
         when = grid.utc(grid.start_s(int(pays.argmax()))).astimezone(grid.zone)
         text = (
