@@ -251,7 +251,8 @@ def _last_turn(case: Case, simulation: Simulation, purse: Purse, chair: Chair) -
 def _ended(chair: Chair, thread: threading.Thread) -> None:
     """Leave the chair and wait for the thread to notice."""
     chair._decisions.put(None)
-    thread.join()
+    if thread is not threading.current_thread():  # which may be the one that collects a lane
+        thread.join()
 
 
 def _run(case: Case, purse: Purse, chair: Chair) -> None:
