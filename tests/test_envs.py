@@ -80,6 +80,11 @@ def run_at_the_desk(case: Case, rows: np.ndarray) -> tuple[str, np.ndarray]:
     return recorder.finish(Books(), {}).digest, purse.take_terms()
 
 
+def terms_of(info: dict[str, Any]) -> list[float]:
+    """Return the terms of a reward."""
+    return [info[f"reward_{term}"] for term in TERMS]
+
+
 def members(case: Case, seat: str) -> np.ndarray:
     return next(each.rows for each in case.seats if each.name == seat)
 
@@ -119,8 +124,8 @@ def test_one_prosumer_learns_in_the_world_of_a_run(case: Case) -> None:
     while not over:
         assert info["interval"] >= steps
         seen, reward, ended, over, info = env.step(mood(seen[None], 2)[0])
-        assert not ended and abs(sum(info["reward_terms"].values()) - reward) <= 1e-12
-        total += list(info["reward_terms"].values())
+        assert not ended and abs(sum(terms_of(info)) - reward) <= 1e-12
+        total += terms_of(info)
         steps += 1
     digest, worth = run_at_the_desk(case, np.array([2]))
     assert notes.digest() == digest
@@ -138,13 +143,25 @@ def test_a_whole_seat_learns_in_the_world_of_a_run(case: Case) -> None:
     while not over:
         away += (~info["present"]).sum()
         seen, reward, _, over, info = env.step(mood(seen.reshape(len(rows), -1), 2).ravel())
-        assert abs(sum(info["reward_terms"].values()) - reward) <= 1e-12
+        assert abs(sum(terms_of(info)) - reward) <= 1e-12
         total += reward
     digest, worth = run_at_the_desk(case, rows)
     assert notes.digest() == digest
     community = 10.0 * worth.sum() / case.population.rating_kw[rows].sum()
     assert total == pytest.approx(community, abs=1e-9)
     assert bool(away) == bool(case.scenario.disturbances)
+
+
+def test_rounds_of_trading_are_steps_of_their_own(village: Any) -> None:
+    case = village.case(market={"kind": "order_book", "rounds": 3})
+    rows, notes = members(case, "rule"), Notes()
+    env = JointEnv(case, "rule", actions=TWO, record=notes)
+    (seen, info), over, steps = env.reset(), False, 0
+    while not over:
+        assert info["interval"] == steps // 3
+        seen, _, _, over, info = env.step(mood(seen.reshape(len(rows), -1), 2).ravel())
+        steps += 1
+    assert steps == 3 * 48 and notes.digest() == run_at_the_desk(case, rows)[0]
 
 
 def test_agents_learn_in_the_world_of_a_run(case: Case) -> None:
@@ -158,7 +175,7 @@ def test_agents_learn_in_the_world_of_a_run(case: Case) -> None:
                    for a in env.agents)  # fmt: skip
         seen, rewards, ended, over, infos = env.step(dict(zip(env.agents, actions, strict=True)))
         for agent, reward in rewards.items():
-            assert abs(sum(infos[agent]["reward_terms"].values()) - reward) <= 1e-12
+            assert abs(sum(terms_of(infos[agent])) - reward) <= 1e-12
         assert not any(ended.values()) and len(set(over.values())) == 1
         total += list(rewards.values())
     digest, worth = run_at_the_desk(case, rows)
@@ -222,18 +239,18 @@ MAKERS: list[Callable[[Case], Any]] = [
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_no_thread_outlives_its_environment(calm: Case, make: Callable[[Case], Any]) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     env = make(calm)
     env.reset()
     env.reset()  # mid-episode
-    assert threading.active_count() == before + 1
+    assert len(set(threading.enumerate()) - before) == 1
     env.close()
     env.close()
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
     env.reset()
     del env
     gc.collect()
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 def test_what_cannot_be_learnt_is_refused(calm: Case, village: Any) -> None:
@@ -260,14 +277,16 @@ def test_an_error_of_the_world_reaches_the_learner(calm: Case) -> None:
                 raise ValueError("three")
             return np.zeros((len(context.ids), 1)), memory
 
-    seats = tuple(replace(s, policy=Broken()) if s.name == "passive" else s for s in calm.seats)
-    before = threading.active_count()
+    seats = tuple(
+        replace(s, policy=Broken()) if s.name == "passive" else s for s in calm.seats
+    )
+    before = set(threading.enumerate())
     env = SingleEnv(replace(calm, seats=seats), "a")
     env.reset()
     with pytest.raises(PluginError, match="failed in interval 3: ValueError: three"):
         for _ in range(9):
             env.step(np.zeros(1))
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 # ---------------------------------------------------------------- lanes for stable-baselines3
@@ -303,7 +322,7 @@ def test_slots_see_and_earn_what_the_chair_does_and_at_once(village: Any, market
         due.append(np.concatenate([rewards_of(worth, rating, 0.5) for _, worth in told]))
         scaled, rewards, done, infos = env.step(actions)
         raw = env.raw
-        terms = np.array([list(info["reward_terms"].values()) for info in infos])
+        terms = np.array([terms_of(info) for info in infos])
         assert np.abs(terms.sum(-1) - rewards).max() <= 1e-12
         paid.append(terms)
     assert len(paid) == 48 and all(turn.over for turn in turns)

@@ -18,6 +18,7 @@ from cosim.errors import InputError
 from cosim.feeder.state import SolveStatus
 from cosim.guard import Decision, Outlook
 from cosim.lanes import Lanes, Step
+from cosim.losses import loss_shares_kw
 from cosim.observe import FEATURES
 from cosim.plant import Solve
 from cosim.policy import Policy, PolicyContext
@@ -64,12 +65,8 @@ def run(request: pytest.FixtureRequest) -> tuple[Case, Kept]:
 def stacked(kind: type, values: list[Any]) -> Any:
     """Return one value whose arrays have the given ones as lanes."""
     columns = {f.name: [getattr(value, f.name) for value in values] for f in fields(kind)}
-    return kind(
-        **{
-            name: None if column[0] is None else np.stack(column)
-            for name, column in columns.items()
-        }
-    )
+    given = {name: column for name, column in columns.items() if column[0] is not None}
+    return kind(**{name: np.stack(column) for name, column in given.items()})
 
 
 def same(one: np.ndarray, other: np.ndarray) -> None:
@@ -112,7 +109,8 @@ def test_lanes_are_delivered_metered_and_settled_as_single_intervals(
         profiles.load_kw, profiles.load_kvar, profiles.pv_kw, hours,
     )  # fmt: skip
     after = advance(population, begins, lanes.flow, hours)
-    part = Part(lanes.flow, hours, lanes.grid.slack_p_kw, lanes.grid.losses_kw)
+    shares = loss_shares_kw(case.scenario.losses, population, case.feeder, lanes)
+    part = Part(lanes.flow, hours, lanes.grid.slack_p_kw, lanes.grid.losses_kw, shares)
     metered = meter([part], after)
     prices = stacked(Prices, [i.trade.asked.prices for i in kept.intervals])
     clearing = stacked(
@@ -242,6 +240,33 @@ def test_lanes_are_single_runs_under_every_market(village: Any, market: str) -> 
     assert 0.3 < arrived < 0.95  # some orders are late, others not
 
 
+BORDERS = {"start": "2016-07-18T06:00", "end": "2016-07-18T18:30"}
+BETWEEN = {"start": "2016-07-18T06:10:30", "end": "2016-07-18T18:40:10"}
+
+
+def test_lanes_are_billed_as_single_runs_with_charges_losses_and_curtailment(village: Any) -> None:
+    tariff = {
+        "retail_eur_per_kwh": 0.25,
+        "feed_in_eur_per_kwh": 0.06,
+        "network_eur_per_kwh": 0.08,
+        "network_local_share": 0.4,
+        "taxes_eur_per_kwh": 0.05,
+        "demand_eur_per_kw_month": 7.0,
+        "periods": [{"hours": [17, 21], "retail_eur_per_kwh": 0.40}],
+    }
+    case = village.case(
+        tariff=tariff,
+        losses="marginal",
+        imbalance={"markup_eur_per_kwh": 0.05},
+        curtailment_compensation=0.8,
+        trade_limit="none",
+        disturbances=[{"kind": "curtailment", **BORDERS, "pv_share": 0.3}],
+    )
+    steps = assert_lanes_are_single_runs(case)
+    for line in ("network", "demand", "taxes", "losses", "imbalance", "compensation"):
+        assert np.any([getattr(step.bills, f"{line}_eur") for step in steps]), line
+
+
 @pytest.mark.parametrize("forecast", ["perfect_interval", "persistence"])
 def test_lanes_are_single_runs_on_other_days(forecast: str) -> None:
     overrides = ["time.days=3", f"forecast={forecast}", "trade_limit=none"]
@@ -260,10 +285,6 @@ def test_lanes_collapse_as_single_runs(village: Any) -> None:
     )
     status = np.stack([step.delivery.grid.status for step in steps])
     assert (status[20:24] == SolveStatus.COLLAPSE).all() and (status[24:] == SolveStatus.OK).all()
-
-
-BORDERS = {"start": "2016-07-18T06:00", "end": "2016-07-18T18:30"}
-BETWEEN = {"start": "2016-07-18T06:10:30", "end": "2016-07-18T18:40:10"}
 
 
 def test_disturbances_between_deliveries_act_in_lanes_as_in_runs(village: Any) -> None:
@@ -308,6 +329,12 @@ def test_who_is_dead_from_the_start_stays_away_in_lanes_too(village: Any, tmp_pa
     assert 0 < lanes.present.sum() < len(case.population)
     steps = assert_lanes_are_single_runs(case)
     assert not steps[20].trade.arrived[:, ~lanes.present].any()
+
+
+def test_lanes_refuse_rounds_of_trading(village: Any) -> None:
+    case = village.case(market={"kind": "order_book", "rounds": 3})
+    with pytest.raises(InputError, match=r"3 rounds.*\n.*cosim\.envs"):
+        Lanes(case, [whole(case)])
 
 
 def test_lanes_refuse_episodes_that_do_not_fit(village: Any) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # finds tools.*
 
 from tools._bench_common import BenchmarkError, Row, Sample, World, digits
+from tools._bench_lanes import lanes_rows
 from tools._bench_loadflow import loadflow_rows
 from tools._bench_loop import loop_rows
 from tools._bench_markets import markets_rows
@@ -35,6 +36,7 @@ from tools._bench_year import child_weeks, year_rows
 SECTIONS: dict[str, tuple[str, Callable[[World], Iterator[Row]]]] = {
     "loop": ("The loop, per interval", loop_rows),
     "parts": ("Where the time of an interval goes", parts_rows),
+    "lanes": ("Lanes, per prosumer and interval", lanes_rows),
     "markets": ("Clearing, by mechanism", markets_rows),
     "year": ("A year, and memory", year_rows),
     "loadflow": ("The load flow, per state of 129 buses", loadflow_rows),

@@ -72,4 +72,4 @@ class JointEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 def _info(told: Told) -> dict[str, Any]:
     """Return the interval to be decided on, who is at the desk, and the terms of the reward."""
     terms = named_terms(told.rewards)[0]
-    return {"interval": told.interval, "present": told.present, "reward_terms": terms}
+    return {"interval": told.interval, "present": told.present, **terms}

@@ -100,6 +100,6 @@ class CommunityEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
     def _infos(self, told: Told) -> Infos:
         terms = named_terms(told.rewards)
         return self._by_agent(
-            {"interval": told.interval, "present": bool(present), "reward_terms": term}
+            {"interval": told.interval, "present": bool(present), **term}
             for present, term in zip(told.present, terms, strict=True)
         )

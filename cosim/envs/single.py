@@ -68,4 +68,4 @@ class SingleEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
 def _info(told: Told) -> dict[str, Any]:
     """Return the interval to be decided on and the terms of the reward."""
-    return {"interval": told.interval, "reward_terms": named_terms(told.rewards)[0]}
+    return {"interval": told.interval, **named_terms(told.rewards)[0]}

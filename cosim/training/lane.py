@@ -133,9 +133,10 @@ class Purse:
 
     def interval(self, interval: Interval) -> None:
         """Add one settled interval."""
-        after, clearing = interval.metered.energy_kwh, interval.trade.clearing
-        traded = [each for each in self.cleared if each.volume_kwh > 0.0]
-        self.cleared = (*traded[-1:], clearing)
+        after = interval.metered.energy_kwh
+        for each in interval.trade.rounds:
+            traded = [clearing for clearing in self.cleared if clearing.volume_kwh > 0.0]
+            self.cleared = (*traded[-1:], each.clearing)
         worth = worth_eur(interval.bills, self._energy_kwh, after, self._value)
         self._worth_eur += worth[self.rows]
         self._energy_kwh = after
@@ -157,6 +158,7 @@ class Purse:
 class Turn:
     """What the learner is told: observations ``[m, d]`` before an interval's gate closes.
 
+    An interval with several rounds of trading has several turns.
     Whoever has no supply is not at the desk: ``present`` ``[m]`` is False, the row is 0 and what
     is decided for it is not asked. ``over`` says that the run has ended; the observations are then
     those of the interval that would follow, by the calendar of a day before.
@@ -249,7 +251,8 @@ def _last_turn(case: Case, simulation: Simulation, purse: Purse, chair: Chair) -
 def _ended(chair: Chair, thread: threading.Thread) -> None:
     """Leave the chair and wait for the thread to notice."""
     chair._decisions.put(None)
-    thread.join()
+    if thread is not threading.current_thread():  # which may be the one that collects a lane
+        thread.join()
 
 
 def _run(case: Case, purse: Purse, chair: Chair) -> None:

@@ -15,7 +15,6 @@ from cosim.case import Case
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.observe import ACTIONS, FEATURES
 from cosim.training.export import RATING, Input, Scaling
-from cosim.training.lane import TERMS
 
 #: rewards are worth per kW of rating [EUR/kW] times this, so that all sizes learn alike
 REWARD_SCALE = 10.0
@@ -111,8 +110,12 @@ def rewards_of(worth_eur: np.ndarray, rating_kw: np.ndarray, team: float) -> np.
 
 
 def named_terms(rewards: np.ndarray) -> list[dict[str, float]]:
-    """Return rewards ``[m, 3]`` by the names of their terms, one for each row."""
-    return [dict(zip(TERMS, row, strict=True)) for row in rewards.tolist()]
+    """Return rewards ``[m, 3]`` as ``reward_<term>``, one dictionary for each row."""
+    terms = zip(*rewards.T.tolist(), strict=True)
+    return [  # written out: thousands of small containers a step keep the collector busy
+        {"reward_bill": bill, "reward_wear": wear, "reward_stored": stored}
+        for bill, wear, stored in terms
+    ]
 
 
 def _check(what: str, names: Sequence[str], known: tuple[str, ...]) -> None:

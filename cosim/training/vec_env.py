@@ -23,7 +23,7 @@ class SharedVecEnv(VecEnv):
     An observation is scaled; an action in [-1, 1] is a share of what the prosumer can do, see
     :mod:`cosim.training.signals`. The reward of a step is that of the interval decided on. Episodes
     end by truncation, all lanes together: ``terminal_observation`` is that of the interval that
-    would follow. ``infos`` hold the reward's terms, which sum to it.
+    would follow. ``infos`` hold the reward's terms, ``reward_<term>``, which sum to it.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class SharedVecEnv(VecEnv):
         worth = worth_eur(step.bills, step.before_kwh, after, self._value)[:, self._rows]
         rating = self._case.population.rating_kw[self._rows]
         terms = rewards_of(worth, rating, self._team).reshape(self.num_envs, -1)
-        infos: list[dict[str, Any]] = [{"reward_terms": row} for row in named_terms(terms)]
+        infos: list[dict[str, Any]] = [*named_terms(terms)]
         done, scaled = self._world.done, self._seen()
         if done:
             for info, row in zip(infos, scaled, strict=True):
