@@ -21,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+
 @njit("float64(float64,float64,float64,float64,float64,float64)", cache=True)
 def _cost(power, net, buy, sell, wear, hours):
     """Return the cost [EUR] of an interval at a battery power [kW]."""
