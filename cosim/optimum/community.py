@@ -173,7 +173,8 @@ def _traded(
     )
     others = np.ones(world.net_kw.shape[1], dtype=bool)
     others[owners] = False
-    bought, sold = [], []
+    bought: list[np.ndarray] = []
+    sold: list[np.ndarray] = []
     for rank, row in enumerate(first):
         fixed = world.net_kw * (others & (kind == rank))
         mine = np.flatnonzero(kind[owners] == rank)
