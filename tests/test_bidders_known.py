@@ -69,8 +69,8 @@ def test_prices_of_the_options_take_the_place_of_quantiles() -> None:
 
 
 def test_crossed_thresholds_are_refused() -> None:
-    for options in ({"charge_quantile": 0.8},  # fmt: skip
-                    {"charge_below_eur_per_kwh": 0.4, "discharge_above_eur_per_kwh": 0.3}):
+    crossed = {"charge_below_eur_per_kwh": 0.4, "discharge_above_eur_per_kwh": 0.3}
+    for options in ({"charge_quantile": 0.8}, crossed):
         with pytest.raises(ValueError, match="must hold"):
             policy("price_threshold", **options)
 

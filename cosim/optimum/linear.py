@@ -21,7 +21,7 @@ from cosim.errors import RunError
 #: both of an excluding pair above this is a breach [kW or kWh]
 PAIR_TOLERANCE = 1e-7
 #: what HiGHS may take for a programme with binaries [s]
-TIME_LIMIT_S = 30.0
+TIME_LIMIT_S = 20.0
 #: a plan this close to the bound, relative, needs no binaries
 _ENOUGH = 1e-6
 #: columns above which the interior point method is the faster one

@@ -18,6 +18,8 @@ from cosim.training.lane import stored_value
 
 #: rounds of linearising the feeder's limits
 _ROUNDS = 8
+#: the same once some limit cannot be kept: more would only move the breach about
+_HOPELESS_ROUNDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,8 @@ def optimum(
         over = excess_percent(case, net, limits)
         excess = float(over.max())
         new = cuts_of(case, net, found.battery_kw, owners, limits, over)
-        if excess <= TOLERANCE_PERCENT or rounds == _ROUNDS or not len(new.right):
+        most = _ROUNDS if found.penalty_eur == 0.0 else _HOPELESS_ROUNDS
+        if excess <= TOLERANCE_PERCENT or rounds >= most or not len(new.right):
             break
         cuts = joined(cuts, new)
     battery_kw = np.zeros_like(world.net_kw)
