@@ -10,7 +10,7 @@ from pydantic import Field
 from cosim.observe import AHEAD_H
 from cosim.policy import Policy, PolicyContext
 
-_AHEAD = tuple(f"retail_in_{h}h_eur_per_kwh" for h in AHEAD_H)
+_AHEAD = tuple(f"retail_in_{h}h_eur_per_kwh" for h in AHEAD_H if h <= 12)
 
 
 class TimeOfUse(Policy):

@@ -46,7 +46,7 @@ class View:
 
 
 #: hours ahead for which the published tariff can be observed
-AHEAD_H = (1, 2, 3, 4, 6, 8, 12)
+AHEAD_H = tuple(range(1, 13))
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,14 @@ FEATURES: dict[str, Feature] = {
                 lambda v: v.population.rating_kw),
         Feature("efficiency", "-", 0, 1, "battery round-trip efficiency",
                 lambda v: v.population.efficiency),
+        Feature("min_kwh", "kWh", 0, _INF, "least energy the battery discharges to",
+                lambda v: v.population.min_kwh),
+        Feature("max_kwh", "kWh", 0, _INF, "most energy the battery charges to",
+                lambda v: v.population.max_kwh),
+        Feature("self_discharge_per_h", "1/h", 0, 1, "share of the stored energy lost in an hour",
+                lambda v: v.population.self_discharge_per_h),
+        Feature("wear_eur_per_kwh", "EUR/kWh", 0, _INF, "battery wear per kWh of throughput",
+                lambda v: v.population.wear_eur_per_kwh),
         Feature("most_charge_kw", "kW", 0, _INF,
                 "highest power the battery can charge with for the whole interval",
                 lambda v: v.feasible_kw[1]),

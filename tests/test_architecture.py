@@ -32,7 +32,9 @@ PLACES: dict[str, tuple[str, ...]] = {
     "pandapower": ("cosim.feeder", *SIMBENCH, "tools"),
     "simbench": ("cosim.feeder", *SIMBENCH, "tools"),
     "yaml": ("cosim.yaml_nodes",),
-    "numba": ("cosim.feeder.kernels", "cosim.markets", "cosim.compiled"),
+    "numba": (
+        "cosim.feeder.kernels", "cosim.markets", "cosim.compiled", "cosim.optimum.storage",
+    ),
     "pyarrow": ("cosim.record", "cosim.results", "cosim.report.data", "cosim.timeseries.table"),
     "pandas": ("cosim.results",),  # what a user analyses a run with
     "matplotlib": ("cosim.report",),
@@ -43,7 +45,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "stable_baselines3": ("cosim.training", "tools"),
     "gymnasium": ("cosim.training", "cosim.envs", "tools"),
     "pettingzoo": ("cosim.training", "cosim.envs", "tools"),
-    "scipy": ("cosim.studies", "tools"),
+    "scipy": ("cosim.optimum.linear", "cosim.studies", "tools"),
     # of the standard library: what makes a run depend on more than its scenario
     "random": ("cosim.feeder.sources",),  # fixes the draws that pandapower makes
     "secrets": (),
@@ -76,18 +78,23 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.profiles": (
         "arrays", "errors", "plugins", "times", "timegrid", "timeseries", "feeder", "profiles",
     ),
-    "agents": ("bundle", "errors", "observe", "physics", "plugins", "policy"),
+    "cosim.optimum.storage": (),
+    "agents": (
+        "bundle", "errors", "observe", "optimum.storage", "physics", "plugins", "policy",
+    ),
 }  # fmt: skip
 #: outer parts -> who may import them beside themselves
 OUTER: dict[str, tuple[str, ...]] = {
     "cosim.verbs": ("cosim.__main__",),
     "cosim.report": ("cosim.verbs", "tools"),
-    "cosim.training": ("cosim.verbs", "cosim.envs", "tools"),
+    "cosim.optimum": ("agents", "cosim.verbs", "cosim.training", "cosim.studies", "tools"),
+    "cosim.training": ("cosim.verbs", "cosim.envs", "cosim.optimum.plan", "tools"),
     "cosim.studies": ("cosim.verbs", "tools"),
     "cosim.record": ("cosim.verbs", "cosim.results", "cosim.report", "cosim.studies", "tools"),
     "cosim.results": ("cosim", "cosim.verbs", "cosim.report", "cosim.studies", "tools"),
     "cosim.simulation": (
-        "cosim.verbs", "cosim.rehearsal", "cosim.training", "cosim.envs", "cosim.studies", "tools",
+        "cosim.verbs", "cosim.rehearsal", "cosim.training", "cosim.envs", "cosim.studies",
+        "cosim.optimum", "tools",
     ),
     "cosim.lanes": ("cosim.training", "cosim.studies", "tools"),
     "cosim.envs": ("cosim.verbs", "tools"),
