@@ -61,7 +61,10 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.feeder": ("arrays", "errors", "feeder"),
     "cosim.guard": ("arrays", "compiled", "errors", "physics", "population", "reason", "guard"),
     "cosim.observe": ("arrays", "errors", "physics", "population"),
-    "cosim.policy": ("errors", "observe", "plugins"),
+    "cosim.supervisor": ("arrays", "compiled", "observe"),
+    "cosim.supervision": ("errors", "observe", "supervisor"),
+    "cosim.oversight": ("observe", "policy", "supervisor"),
+    "cosim.policy": ("errors", "observe", "plugins", "supervision"),
     "cosim.delivery": ("arrays", "errors", "physics", "population", "feeder"),
     "cosim.settlement": ("arrays", "errors", "population", "delivery", "markets.base"),
     "cosim.disturbances": ("errors", "plugins", "times", "disturbances"),
@@ -75,12 +78,13 @@ INNER: dict[str, tuple[str, ...]] = {
 OUTER: dict[str, tuple[str, ...]] = {
     "cosim.verbs": ("cosim.__main__",),
     "cosim.report": ("cosim.verbs", "tools"),
-    "cosim.training": ("cosim.verbs", "cosim.envs", "tools"),
+    "cosim.safety": ("cosim.verbs", "tools"),
+    "cosim.training": ("cosim.verbs", "cosim.envs", "cosim.safety", "tools"),
     "cosim.studies": ("cosim.verbs", "tools"),
     "cosim.record": ("cosim.verbs", "cosim.results", "cosim.report", "cosim.studies", "tools"),
     "cosim.results": ("cosim", "cosim.verbs", "cosim.report", "cosim.studies", "tools"),
     "cosim.simulation": (
-        "cosim.verbs", "cosim.training", "cosim.envs", "cosim.studies", "tools",
+        "cosim.verbs", "cosim.safety", "cosim.training", "cosim.envs", "cosim.studies", "tools",
     ),
     "cosim.__main__": (),
 }  # fmt: skip
