@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cosim import plugins
 from cosim.document import Document, Path
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.feeder.feeder import Feeder
@@ -17,16 +18,21 @@ from cosim.feeder.limits import Limits
 from cosim.feeder.network import Network
 from cosim.feeder.sources import load_network
 from cosim.markets.base import Market
+from cosim.oversight import Supervised
 from cosim.policy import Policy, check_names
 from cosim.population import Population, Profiles, Tariffs
 from cosim.profiles.base import Homes, ProfileSource
 from cosim.scenario import LoadedScenario, Scenario
-from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group
+from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group, SupervisorSection
 from cosim.seeds import generator
+from cosim.supervision import problems_with, read_supervision
 from cosim.tariffs import intensity_of, tariffs_of
 from cosim.timegrid import TimeGrid
 
 T = TypeVar("T")
+
+#: observations ``[m, d]``, rows ``[m]`` of the population, interval -> what a policy sees instead
+Sensors = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 #: parties of the books that are no prosumers
 ACCOUNTS = ("market", "supplier")
@@ -39,6 +45,8 @@ class Seat:
     name: str
     policy: Policy
     rows: np.ndarray
+    supervisor: Supervised | None = None
+    sensors: Sensors | None = None  # falsifies what the policy sees, for studies
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +92,7 @@ def load_case(loaded: LoadedScenario) -> Case:
     groups = homes and ask(("groups",), lambda: _assign(loaded, homes))
     co2 = ask(("co2",), lambda: intensity_of(scenario, grid, folder))
     policies = _policies(ask, scenario, grid, folder)
+    overseen = _overseen(ask, scenario, grid, folder, policies)
     if not (network and feeder and homes and groups and co2) or ask.problems:
         raise InputError(ask.problems)
     population = _population(scenario, homes, groups, network)
@@ -106,12 +115,13 @@ def load_case(loaded: LoadedScenario) -> Case:
             limits.vm_min_pu, limits.vm_max_pu, limits.line_percent, limits.trafo_percent
         ),
         market=scenario.market,
-        seats=_seats(scenario, population, policies),
+        seats=_seats(scenario, population, policies, {n: how for n, (how, _) in overseen.items()}),
         files=(
             *loaded.source.files,
             *homes.files,
             *co2[1],
             *(file for policy in policies.values() for file in policy.files),
+            *(file for _, files in overseen.values() for file in files),
         ),
     )
 
@@ -297,13 +307,49 @@ def _bound(policy: Any, grid: TimeGrid, folder: FilePath) -> Policy:
     return bound
 
 
+def _overseen(
+    ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath, policies: dict[str, Policy]
+) -> dict[str, tuple[Supervised, tuple[tuple[str, str], ...]]]:
+    """Return how policies are supervised, and the files that say so."""
+    found = {}
+    for name, section in scenario.supervisors.items():
+        if name in policies:
+            step = partial(_supervised, policies[name], section, grid, folder)
+            found[name] = ask(("supervisors", name), step)
+    return {name: how for name, how in found.items() if how is not None}
+
+
+def _supervised(
+    policy: Policy, section: SupervisorSection, grid: TimeGrid, folder: FilePath
+) -> tuple[Supervised, tuple[tuple[str, str], ...]]:
+    given = policy.supervision
+    files: tuple[tuple[str, str], ...] = ()
+    if section.statistics is not None:
+        given, sha256 = read_supervision(folder / section.statistics)
+        files = ((section.statistics.name, sha256),)
+    if given is None:
+        what = f"nothing is known of what the policy '{policy.kind()}' has seen"
+        remedy = "write a file with 'cosim policy calibrate' and name it under 'statistics'"
+        raise InputError(Problem(what, remedy=remedy))
+    wrong = problems_with(given, policy.features, grid.interval_s)
+    if wrong:
+        raise InputError(wrong)
+    rule = plugins.load("policy", "self_consumption")()
+    assert isinstance(rule, Policy)
+    how = Supervised(given.statistics(), section.fallback, section.lockout_alarms, rule)
+    return how, files
+
+
 def _seats(
-    scenario: Scenario, population: Population, policies: dict[str, Policy]
+    scenario: Scenario,
+    population: Population,
+    policies: dict[str, Policy],
+    overseen: dict[str, Supervised],
 ) -> tuple[Seat, ...]:
     seats = []
     for name, policy in policies.items():
         groups = {g for g, group in scenario.groups.items() if group.policy == name}
         rows = population.rows_of(groups)
         if len(rows):
-            seats.append(Seat(name, policy, rows))
+            seats.append(Seat(name, policy, rows, overseen.get(name)))
     return tuple(seats)

@@ -272,6 +272,8 @@ KPIS = _table(
         "numbers have none", low=0),
     _of("delivery_deviations", "-", "batteries that ran otherwise than guarded, for an outage or a "
         "change after the decision", low=0),
+    _of("fallback_intervals", "-", "supervised policies for which a stand-in decided, one per "
+        "prosumer and interval", low=0),
     _of("device_breaches", "-", "safety 3, what devices did: recorded energies outside rating, "
         "stored energy bounds or losses of a battery", low=0),
     _of("grid_breaches", "-", "safety 4, what the grid saw: episodes of voltage or loading outside "

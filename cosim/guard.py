@@ -34,7 +34,7 @@ class Guarded:
 
     decision: Decision
     position_kwh: np.ndarray  # forecast net import after the battery, [..., n]
-    reason: np.ndarray  # Reason flags, int8 [..., n]
+    reason: np.ndarray  # Reason flags, int16 [..., n]
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -52,7 +52,7 @@ class Outlook:
 
 
 _FLAGS = np.array(
-    [Reason.NOT_FINITE, Reason.RATING, Reason.ENERGY, Reason.QUANTITY, Reason.PRICE], dtype=np.int8
+    [Reason.NOT_FINITE, Reason.RATING, Reason.ENERGY, Reason.QUANTITY, Reason.PRICE], dtype=np.int16
 )
 
 

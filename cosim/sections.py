@@ -205,6 +205,22 @@ class Group(Section):
     tariff: Tariff | None = Field(None, description="own tariff instead of the scenario's")
 
 
+class SupervisorSection(Section):
+    """Oversight of a policy that was trained: who decides where it sees what it does not know."""
+
+    fallback: Literal["self_consumption", "idle", "grid_only"] = Field(
+        "self_consumption",
+        description="the first stand-in; each further alarm of a day goes one down this ladder, "
+        "grid_only: idle battery and no orders",
+    )
+    lockout_alarms: int = Field(
+        3, ge=1, le=1000, description="alarms of a day after which grid_only holds to its end [-]"
+    )
+    statistics: Path | None = Field(
+        None, description="file of 'cosim policy calibrate'; default: the policy's card"
+    )
+
+
 class Latency(Section):
     """How long orders travel, drawn per prosumer and interval, uniform in whole seconds."""
 

@@ -162,6 +162,8 @@ class Simulation:
     def _ask(self, k: int, prices: Prices) -> Asked:
         outlook, view = self._lookout.at(k, prices)
         answer = self._desk.ask(view, self._present, k)
+        for note in answer.notes:
+            self.tell(note.kind, note.details)
         return Asked(
             prices,
             outlook,
@@ -170,6 +172,7 @@ class Simulation:
             answer.own_price,
             self._post.arrival_s(k, self.case.grid.decide_s(k)),
             self._post.draw(k),
+            answer.supervised,
         )
 
     def _send(self, row: int, second: float) -> None:

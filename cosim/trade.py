@@ -11,6 +11,7 @@ from cosim.errors import CosimError, PluginError
 from cosim.guard import Decision, Guarded, Outlook, guard
 from cosim.markets.base import Clearing, Market, MarketContext, Orders, nothing_traded
 from cosim.population import Population
+from cosim.reason import Reason
 from cosim.settlement import Prices
 
 
@@ -25,6 +26,7 @@ class Asked:
     own_price: np.ndarray
     arrival_s: np.ndarray  # second in which each order arrives, infinite where it is lost
     draw: np.ndarray  # ranks the orders of one second
+    supervised: np.ndarray | None = None  # bool, where a stand-in decided; None: nowhere
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -60,6 +62,9 @@ def trade(
         own_price=asked.own_price,
         physical_trades=physical_trades,
     )
+    if asked.supervised is not None:
+        flagged = guarded.reason | np.where(asked.supervised, Reason.FALLBACK, 0).astype(np.int16)
+        guarded = replace(guarded, reason=flagged)
     quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
     ranks = np.arange(len(population))
     partner = market.partners_among(population.names)

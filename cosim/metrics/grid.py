@@ -41,7 +41,7 @@ sums(
         name: name
         for name in (
             "request_breaches", "interventions", "intervention_kwh", "delivery_deviations",
-            "device_breaches",
+            "device_breaches", "fallback_intervals",
         )
     }
 )  # fmt: skip

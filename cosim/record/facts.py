@@ -230,7 +230,8 @@ def _safety(p: Columns, population: Population, hours: float) -> Columns:
     return {
         **{name: count.astype(float) for name, count in flags.items()},
         "request_breaches": np.sum(list(flags.values()), axis=0).astype(float),
-        "interventions": (p["reason"] != 0).sum(1).astype(float),
+        "interventions": (p["reason"] & ~Reason.FALLBACK != 0).sum(1).astype(float),
+        "fallback_intervals": (p["reason"] & Reason.FALLBACK != 0).sum(1).astype(float),
         "intervention_kwh": np.where(np.isfinite(changed), changed, 0.0).sum(1) * hours,
         "delivery_deviations": off.sum(1).astype(float),
         "delivery_deviation_kwh": (np.abs(executed - p["setpoint_kw"]) * off).sum(1) * hours,
