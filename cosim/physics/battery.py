@@ -16,7 +16,7 @@ from cosim.population import Population
 
 
 @lru_cache(maxsize=64)  # a run knows few lengths: the interval, and its parts around an event
-def _factors(population: Population, hours: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def factors(population: Population, hours: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return one-way efficiency, share kept and hours of inflow that survive, each ``[n]``.
 
     The last is ``(1 - exp(-rate*h)) / rate``, which tends to ``h`` without self-discharge.
@@ -39,7 +39,7 @@ def feasible_range_kw(
 
     low, high = battery_range(
         energy_kwh,
-        *_factors(population, hours),
+        *factors(population, hours),
         population.min_kwh,
         population.max_kwh,
         population.rating_kw,
@@ -59,7 +59,7 @@ def stored_kwh(
     stored = battery_stored(
         energy_kwh,
         battery_kw,
-        *_factors(population, hours),
+        *factors(population, hours),
         population.min_kwh,
         population.max_kwh,
     )
