@@ -22,6 +22,7 @@ from cosim.oversight import Supervised
 from cosim.policy import Policy, check_names
 from cosim.population import Population, Profiles, Tariffs
 from cosim.profiles.base import Homes, ProfileSource
+from cosim.projection import NetworkGuard
 from cosim.scenario import LoadedScenario, Scenario
 from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group, SupervisorSection
 from cosim.seeds import generator
@@ -164,6 +165,20 @@ def _feeder(scenario: Scenario, network: Network) -> Feeder:
         trafo_rating_kva=section.trafo_rating_kva,
         verify_every=section.verify_every,
     )
+
+
+def network_guard(case: Case, feeder: Feeder) -> NetworkGuard | None:
+    """Return what the joint projection keeps on a feeder in operation; None: not wanted."""
+    section, limits = case.scenario.guard, case.limits
+    if section.network == "none":
+        return None
+    kept = Limits(
+        limits.vm_min_pu + section.margin_pu,
+        limits.vm_max_pu - section.margin_pu,
+        max(limits.line_percent - section.margin_percent, 0.0),
+        max(limits.trafo_percent - section.margin_percent, 0.0),
+    )
+    return NetworkGuard(feeder, kept)
 
 
 def _homes(scenario: Scenario, grid: TimeGrid, folder: FilePath) -> Homes:

@@ -35,6 +35,7 @@ class Guarded:
     decision: Decision
     position_kwh: np.ndarray  # forecast net import after the battery, [..., n]
     reason: np.ndarray  # Reason flags, int16 [..., n]
+    moved_kw: np.ndarray | None = None  # by the joint projection [..., n]; None: nowhere
 
     def __post_init__(self) -> None:
         freeze(self)

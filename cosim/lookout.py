@@ -86,6 +86,12 @@ class Lookout:
         )
         return Outlook(expected, forecast_load, forecast_pv, retail, feed_in), view
 
+    def measured_kvar(self) -> np.ndarray:
+        """Return the reactive load flowing now ``[n]``, which is taken to last."""
+        running = self._plant.running
+        nothing = np.zeros(len(self._case.population))
+        return nothing if running is None else running.flow.load_kvar
+
     def _measured(self) -> tuple[np.ndarray, np.ndarray]:
         """Return load and PV flowing now ``[n]``; zero before the first delivery."""
         running = self._plant.running

@@ -35,6 +35,7 @@ from cosim.sections import (
     Expectation,
     FeederSection,
     Group,
+    GuardSection,
     Latency,
     Scale,
     Section,
@@ -72,6 +73,7 @@ class Scenario(Section):
     supervisors: dict[Name, SupervisorSection] = Field(
         default_factory=dict, description="policies under supervision, by their names"
     )
+    guard: GuardSection = GuardSection()
     latency: Latency = Latency()
     disturbances: tuple[DisturbanceField, ...] = Field((), description="what goes wrong, and when")
     variants: dict[Name, dict[str, Any]] = Field(

@@ -221,6 +221,22 @@ class SupervisorSection(Section):
     )
 
 
+class GuardSection(Section):
+    """What the guard does beyond the limits of each device."""
+
+    network: Literal["none", "project"] = Field(
+        "none",
+        description="project: where the forecast breaks a limit of the feeder, move all batteries "
+        "together as little as keeps it",
+    )
+    margin_pu: float = Field(
+        0.002, ge=0.0, le=0.05, description="kept from voltage limits by the projection [p.u.]"
+    )
+    margin_percent: float = Field(
+        2.0, ge=0.0, le=50.0, description="kept from loading limits by the projection [%]"
+    )
+
+
 class Latency(Section):
     """How long orders travel, drawn per prosumer and interval, uniform in whole seconds."""
 

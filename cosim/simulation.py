@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import simpy
 
-from cosim.case import Case
+from cosim.case import Case, network_guard
 from cosim.conditions import Conditions
 from cosim.delivery import Metered
 from cosim.desk import Desk
@@ -71,6 +71,7 @@ class Simulation:
         )
         self._desk, self._post = Desk(case), Post(case, self.conditions)
         self._lookout = Lookout(case, self.plant, self.conditions)
+        self._network = network_guard(case, self.feeder)
         self._decided = self.env.event()
         self._present: np.ndarray | None = None  # rows with supply at OPEN; None: all
         self._seated: list[bool] | None = None  # the same for the processes, which hold no arrays
@@ -139,7 +140,10 @@ class Simulation:
                 arrived,
                 grid.interval_h,
                 physical_trades=physical,
+                network=self._network,
             )
+            for told in self._traded.projections:
+                self.tell("network_projection", told.told(grid.interval_h))
             self._lookout.note(self._traded.clearing)
 
     def _feeder(self) -> Process:
@@ -173,6 +177,7 @@ class Simulation:
             self._post.arrival_s(k, self.case.grid.decide_s(k)),
             self._post.draw(k),
             answer.supervised,
+            self._lookout.measured_kvar(),
         )
 
     def _send(self, row: int, second: float) -> None:

@@ -10,7 +10,9 @@ from cosim.arrays import freeze
 from cosim.errors import CosimError, PluginError
 from cosim.guard import Decision, Guarded, Outlook, guard
 from cosim.markets.base import Clearing, Market, MarketContext, Orders, nothing_traded
+from cosim.physics.battery import feasible_range_kw
 from cosim.population import Population
+from cosim.projection import Forecast, NetworkGuard, Projection, project
 from cosim.reason import Reason
 from cosim.settlement import Prices
 
@@ -27,6 +29,7 @@ class Asked:
     arrival_s: np.ndarray  # second in which each order arrives, infinite where it is lost
     draw: np.ndarray  # ranks the orders of one second
     supervised: np.ndarray | None = None  # bool, where a stand-in decided; None: nowhere
+    load_kvar: np.ndarray | None = None  # reactive load now, for the feeder's limits; None: 0
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -41,6 +44,7 @@ class Trade:
     orders: Orders  # as sent: quantity 0 where none
     arrived: np.ndarray  # bool [..., n], in the book at CLOSE
     clearing: Clearing
+    projections: tuple[Projection, ...] = ()  # one for each lane with a limit in danger
 
 
 def trade(
@@ -51,17 +55,13 @@ def trade(
     hours: float,
     *,
     physical_trades: bool = True,
+    network: NetworkGuard | None = None,
 ) -> Trade:
     """Guard the decisions and clear the orders that ``arrived`` in time."""
-    guarded = guard(
-        population,
-        asked.outlook,
-        asked.requested,
-        hours,
-        own_quantity=asked.own_quantity,
-        own_price=asked.own_price,
-        physical_trades=physical_trades,
-    )
+    guarded = _guarded(population, asked, asked.requested, hours, physical_trades)
+    projections: tuple[Projection, ...] = ()
+    if network is not None:
+        guarded, projections = _kept(population, asked, guarded, hours, physical_trades, network)
     if asked.supervised is not None:
         flagged = guarded.reason | np.where(asked.supervised, Reason.FALLBACK, 0).astype(np.int16)
         guarded = replace(guarded, reason=flagged)
@@ -71,8 +71,54 @@ def trade(
     orders = Orders(ranks, quantity, price, asked.arrival_s, asked.draw, partner)
     book = replace(orders, quantity_kwh=np.where(arrived, quantity, 0.0))
     if market.on_metered:
-        return Trade(asked, guarded, orders, arrived, nothing_traded(quantity))
-    return Trade(asked, guarded, orders, arrived, _cleared(market, book, asked.prices))
+        return Trade(asked, guarded, orders, arrived, nothing_traded(quantity), projections)
+    return Trade(asked, guarded, orders, arrived, _cleared(market, book, asked.prices), projections)
+
+
+def _guarded(
+    population: Population, asked: Asked, requested: Decision, hours: float, physical: bool
+) -> Guarded:
+    return guard(
+        population,
+        asked.outlook,
+        requested,
+        hours,
+        own_quantity=asked.own_quantity,
+        own_price=asked.own_price,
+        physical_trades=physical,
+    )
+
+
+def _kept(
+    population: Population,
+    asked: Asked,
+    guarded: Guarded,
+    hours: float,
+    physical: bool,
+    network: NetworkGuard,
+) -> tuple[Guarded, tuple[Projection, ...]]:
+    """Return decisions that keep the feeder's limits too, as far as batteries can."""
+    look, wanted = asked.outlook, guarded.decision.battery_kw
+    low, high = feasible_range_kw(population, look.energy_kwh, hours)
+    fixed = (guarded.reason & Reason.NOT_FINITE) != 0  # rejected whole: idle
+    low, high = np.where(fixed, wanted, low), np.where(fixed, wanted, high)
+    kvar = np.zeros_like(wanted) if asked.load_kvar is None else asked.load_kvar
+    kept, found = np.array(wanted), []
+    for lane in np.ndindex(wanted.shape[:-1]):
+        columns = (look.load_kw, kvar, look.pv_kw, low, high)
+        expected = Forecast(*(np.broadcast_to(c, wanted.shape)[lane] for c in columns))
+        projection = project(population, network, expected, wanted[lane])
+        if projection is not None:
+            found.append(projection)
+            kept[lane] = projection.battery_kw
+    moved = kept != wanted
+    if not moved.any():
+        return guarded, tuple(found)
+    request = replace(asked.requested, battery_kw=np.where(moved, kept, asked.requested.battery_kw))
+    again = _guarded(population, asked, request, hours, physical)
+    flag = np.where(moved, Reason.NETWORK, 0).astype(np.int16)
+    reason = guarded.reason | again.reason | flag
+    return replace(again, reason=reason, moved_kw=kept - wanted), tuple(found)
 
 
 def clear_metered(market: Market, traded: Trade, net_kwh: np.ndarray) -> Trade:

@@ -37,7 +37,8 @@ PLACES: dict[str, tuple[str, ...]] = {
     "stable_baselines3": ("cosim.training", "tools"),
     "gymnasium": ("cosim.training", "cosim.envs", "tools"),
     "pettingzoo": ("cosim.training", "cosim.envs", "tools"),
-    "scipy": ("cosim.studies", "tools"),
+    "scipy": ("cosim.projection", "cosim.studies", "tools"),
+    "clarabel": ("cosim.projection",),
     # of the standard library: what makes a run depend on more than its scenario
     "random": ("cosim.feeder.sources",),  # fixes the draws that pandapower makes
     "secrets": (),
@@ -60,6 +61,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.enforcement": ("arrays", "errors", "plugins", "feeder.limits", "enforcement"),
     "cosim.feeder": ("arrays", "errors", "feeder"),
     "cosim.guard": ("arrays", "compiled", "errors", "physics", "population", "reason", "guard"),
+    "cosim.projection": ("arrays", "feeder", "population"),
     "cosim.observe": ("arrays", "errors", "physics", "population"),
     "cosim.supervisor": ("arrays", "compiled", "observe"),
     "cosim.supervision": ("errors", "observe", "supervisor"),

@@ -42,6 +42,7 @@ sums(
         for name in (
             "request_breaches", "interventions", "intervention_kwh", "delivery_deviations",
             "device_breaches", "fallback_intervals",
+            "network_interventions", "network_kwh",
         )
     }
 )  # fmt: skip

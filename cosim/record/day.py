@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosim.feeder.topology import Topology
+from cosim.guard import Guarded
 from cosim.markets.base import Clearing, MarketContext, Orders, welfare_eur
 
 if TYPE_CHECKING:
@@ -108,6 +109,12 @@ def _rows(items: Sequence[Any], read: Callable[[Any], Any], width: int) -> np.nd
     return np.concatenate([read(item) for item in items]).reshape(len(items), width)
 
 
+def _moved(guarded: Guarded) -> np.ndarray:
+    """Return what the joint projection moved."""
+    position = guarded.position_kwh
+    return np.zeros_like(position) if guarded.moved_kw is None else guarded.moved_kw
+
+
 def _scalars(items: Sequence[Any], read: Callable[[Any], Any], kind: Any = float) -> np.ndarray:
     return np.array([read(item) for item in items], dtype=kind)
 
@@ -123,6 +130,7 @@ def _intervals(day: Day, scope: Scope) -> tuple[Columns, Columns]:
         "requested_kwh": rows(lambda i: i.trade.asked.requested.quantity_kwh),
         "requested_eur_per_kwh": rows(lambda i: i.trade.asked.requested.price_eur_per_kwh),
         "setpoint_kw": rows(lambda i: i.trade.guarded.decision.battery_kw),
+        "moved_kw": rows(lambda i: _moved(i.trade.guarded)),
         "reason": rows(lambda i: i.trade.guarded.reason).astype(np.int16),
         "quantity_kwh": rows(lambda i: i.trade.orders.quantity_kwh),
         "limit_eur_per_kwh": rows(lambda i: i.trade.orders.price_eur_per_kwh),

@@ -231,6 +231,8 @@ def _safety(p: Columns, population: Population, hours: float) -> Columns:
         **{name: count.astype(float) for name, count in flags.items()},
         "request_breaches": np.sum(list(flags.values()), axis=0).astype(float),
         "interventions": (p["reason"] & ~Reason.FALLBACK != 0).sum(1).astype(float),
+        "network_interventions": (p["reason"] & Reason.NETWORK != 0).sum(1).astype(float),
+        "network_kwh": np.abs(p["moved_kw"]).sum(1) * hours,
         "fallback_intervals": (p["reason"] & Reason.FALLBACK != 0).sum(1).astype(float),
         "intervention_kwh": np.where(np.isfinite(changed), changed, 0.0).sum(1) * hours,
         "delivery_deviations": off.sum(1).astype(float),
