@@ -46,9 +46,10 @@ def flows(
     pv_kw: np.ndarray,
     dead: np.ndarray,
     hours: float,
+    before_kw: np.ndarray | None = None,
 ) -> Flows:
     """Return the power that flows for the next ``hours``: the plant saturates, always."""
-    low, high = feasible_range_kw(population, energy_kwh, hours)
+    low, high = feasible_range_kw(population, energy_kwh, hours, before_kw)
     battery_kw = np.minimum(np.maximum(setpoint_kw, low), high)
     if not dead.any():
         return Flows(load_kw, load_kvar, pv_kw, battery_kw, np.zeros_like(load_kw), dead)
@@ -80,10 +81,16 @@ def deliver(
     load_kvar: np.ndarray,
     pv_kw: np.ndarray,
     hours: float,
+    before_kw: np.ndarray | None = None,
 ) -> Delivery:
-    """Return the delivery of the next ``hours`` at constant power, for any leading axes."""
+    """Return the delivery of the next ``hours`` at constant power, for any leading axes.
+
+    ``before_kw`` is what batteries did in the interval before, for their ramp limits.
+    """
     dead = feeder.dead[population.bus]
-    flow = flows(population, energy_kwh, setpoint_kw, load_kw, load_kvar, pv_kw, dead, hours)
+    flow = flows(
+        population, energy_kwh, setpoint_kw, load_kw, load_kvar, pv_kw, dead, hours, before_kw
+    )
     buses = len(feeder.network.buses)
     p_kw = _at_buses(population, -flow.net_kw, buses)
     q_kvar = _at_buses(population, -flow.load_kvar, buses)

@@ -83,6 +83,7 @@ class Lookout:
             interval_h=case.grid.interval_h,
             hour=float(self._hours[k]),
             weekday=float(self._weekdays[k]),
+            battery_kw=plant.battery_kw,
         )
         return Outlook(expected, forecast_load, forecast_pv, retail, feed_in), view
 

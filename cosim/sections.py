@@ -179,6 +179,12 @@ class Battery(Section):
         description="round trip; default: the source's, for a home without a battery "
         f"{BATTERY_EFFICIENCY:g} [-]",
     )
+    ramp_kw_per_interval: float | None = Field(
+        None,
+        gt=0.0,
+        le=4000.0,
+        description="largest change of power from one interval to the next [kW]; default: none",
+    )
     soc_min: float = Field(0.0, ge=0.0, le=1.0, description="least state of charge [-]")
     soc_max: float = Field(1.0, ge=0.0, le=1.0, description="highest state of charge [-]")
     soc_initial: float = Field(0.5, ge=0.0, le=1.0, description="state of charge at the start [-]")

@@ -177,6 +177,7 @@ class Simulation:
             self._post.arrival_s(k, self.case.grid.decide_s(k)),
             self._post.draw(k),
             answer.supervised,
+            view.battery_kw,
             self._lookout.measured_kvar(),
         )
 

@@ -29,6 +29,7 @@ class Asked:
     arrival_s: np.ndarray  # second in which each order arrives, infinite where it is lost
     draw: np.ndarray  # ranks the orders of one second
     supervised: np.ndarray | None = None  # bool, where a stand-in decided; None: nowhere
+    battery_kw: np.ndarray | None = None  # now, from which ramp limits count; None: no limits
     load_kvar: np.ndarray | None = None  # reactive load now, for the feeder's limits; None: 0
 
     def __post_init__(self) -> None:
@@ -86,6 +87,7 @@ def _guarded(
         own_quantity=asked.own_quantity,
         own_price=asked.own_price,
         physical_trades=physical,
+        before_kw=asked.battery_kw,
     )
 
 
@@ -99,7 +101,7 @@ def _kept(
 ) -> tuple[Guarded, tuple[Projection, ...]]:
     """Return decisions that keep the feeder's limits too, as far as batteries can."""
     look, wanted = asked.outlook, guarded.decision.battery_kw
-    low, high = feasible_range_kw(population, look.energy_kwh, hours)
+    low, high = feasible_range_kw(population, look.energy_kwh, hours, asked.battery_kw)
     fixed = (guarded.reason & Reason.NOT_FINITE) != 0  # rejected whole: idle
     low, high = np.where(fixed, wanted, low), np.where(fixed, wanted, high)
     kvar = np.zeros_like(wanted) if asked.load_kvar is None else asked.load_kvar

@@ -49,7 +49,7 @@ class TorchGuarded:
 
 
 def torch_feasible_range_kw(
-    population: Population, energy_kwh: Tensor, hours: float
+    population: Population, energy_kwh: Tensor, hours: float, before_kw: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the lowest and highest power [kW], see :func:`feasible_range_kw`."""
     root, decay, held = (_like(value, energy_kwh) for value in factors(population, hours))
@@ -61,7 +61,12 @@ def torch_feasible_range_kw(
     zero = torch.zeros_like(kept)
     high = _min(rating, _max(most - kept, zero) / (root * held))
     low = -_min(rating, _max(kept - least, zero) * root / held)
-    return low, high
+    if population.ramp_kw is None or before_kw is None:
+        return low, high
+    ramp = _like(population.ramp_kw, kept)
+    down = _min(_max(low, before_kw - ramp), high)
+    up = _max(_min(high, before_kw + ramp), low)
+    return down, up
 
 
 def torch_guard(
@@ -73,9 +78,10 @@ def torch_guard(
     own_quantity: Tensor,
     own_price: Tensor,
     physical_trades: bool = True,
+    before_kw: Tensor | None = None,
 ) -> TorchGuarded:
     """Project a decision onto what is feasible; the contract is that of :func:`guard`."""
-    low, high = torch_feasible_range_kw(population, outlook.energy_kwh, hours)
+    low, high = torch_feasible_range_kw(population, outlook.energy_kwh, hours, before_kw)
     rating = _like(population.rating_kw, low)
     wanted = (requested.battery_kw, requested.quantity_kwh, requested.price_eur_per_kwh)
     finite = torch.isfinite(wanted[0]) & torch.isfinite(wanted[1]) & torch.isfinite(wanted[2])
@@ -100,6 +106,12 @@ def torch_guard(
     )
     reason = sum(mask.to(torch.int16) * int(flag) for mask, flag in flags)
     assert isinstance(reason, Tensor)
+    if population.ramp_kw is not None and before_kw is not None:
+        lowest, highest = torch_feasible_range_kw(population, outlook.energy_kwh, hours)
+        unramped = _min(_max(power, lowest), highest)
+        cut = (unramped != power) & (unramped.abs() < rating)
+        reason = torch.where(cut, reason | int(Reason.ENERGY), reason & ~int(Reason.ENERGY))
+        reason = torch.where(unramped != battery, reason | int(Reason.RAMP), reason)
     return TorchGuarded(TorchDecision(battery, quantity, price), position, reason)
 
 
