@@ -33,12 +33,16 @@ class Supervision(BaseModel):
     features: tuple[str, ...] = Field(min_length=1, max_length=256)
     mean: tuple[Row, ...]
     precision: tuple[tuple[Row, ...], ...]
-    longest_run: tuple[Row, ...]
-    run_score: float = Field(ge=0.0)
+    longest_run: tuple[Row, ...] | None = Field(
+        None, description="intervals for which a feature stood still; default: nobody looks"
+    )
+    run_score: float = Field(0.0, ge=0.0)
     threshold_day: float = Field(gt=0.0)
     alarm_rate: float = Field(gt=0.0, lt=1.0)
     calibration_days: int = Field(ge=1)
-    prosumers: int = Field(ge=1, description="in the calibration; more of them alarm more often")
+    prosumers: int | None = Field(
+        None, ge=1, description="in the calibration; more of them alarm more often"
+    )
     persistence_k: int = Field(ge=1, le=96)
     persistence_m: int = Field(ge=1, le=96)
     hysteresis: float = Field(gt=0.0, le=1.0)
@@ -47,11 +51,12 @@ class Supervision(BaseModel):
     def _consistent(self) -> Supervision:
         b, d = self.blocks_per_day, len(self.features)
         for name, shape in (("mean", (b, d)), ("precision", (b, d, d)), ("longest_run", (b, d))):
-            if _shape(getattr(self, name)) != shape:
+            value = getattr(self, name)
+            if value is not None and _shape(value) != shape:
                 raise ValueError(f"{name} must have shape {list(shape)}")
         if self.persistence_k > self.persistence_m:
             raise ValueError("persistence_k must not exceed persistence_m")
-        if min(map(min, self.longest_run)) < 1.0:
+        if self.longest_run is not None and min(map(min, self.longest_run)) < 1.0:
             raise ValueError("longest_run must be at least 1 everywhere")
         for name in self.features:
             if name not in FEATURES:
@@ -62,11 +67,13 @@ class Supervision(BaseModel):
 
     def statistics(self) -> Statistics:
         """Return the arrays."""
+        mean = np.array(self.mean)
+        longest = np.full_like(mean, np.inf) if self.longest_run is None else self.longest_run
         return Statistics(
             self.features,
-            np.array(self.mean),
+            mean,
             np.array(self.precision),
-            np.array(self.longest_run),
+            np.array(longest),
             self.run_score,
             self.threshold_day,
             self.persistence_k,
@@ -95,6 +102,11 @@ def supervision(
         persistence_m=found.m,
         hysteresis=found.hysteresis,
     )
+
+
+def from_card(section: BaseModel, interval_s: int) -> Supervision:
+    """Return what a policy's card says of it: the same fields, and the card's own interval."""
+    return Supervision.model_validate({"interval_s": interval_s, **section.model_dump()})
 
 
 def read_supervision(path: Path) -> tuple[Supervision, str]:

@@ -74,7 +74,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.profiles": (
         "arrays", "errors", "plugins", "times", "timegrid", "timeseries", "feeder", "profiles",
     ),
-    "agents": ("bundle", "errors", "observe", "physics", "plugins", "policy"),
+    "agents": ("bundle", "errors", "observe", "physics", "plugins", "policy", "supervision"),
 }  # fmt: skip
 #: outer parts -> who may import them beside themselves
 OUTER: dict[str, tuple[str, ...]] = {

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from scipy.stats import beta
 
 from cosim import supervisor
@@ -24,7 +25,7 @@ from cosim.safety.fit import Observed, _shrunk, calibrated, day_scores, fitted, 
 from cosim.safety.report import detections, false_alarms, share_of
 from cosim.safety.shifts import ladder
 from cosim.safety.value import falsifier
-from cosim.supervision import Supervision, read_supervision
+from cosim.supervision import Supervision, from_card, read_supervision, supervision
 from cosim.supervisor import LADDER, Statistics, fresh, judge, rungs
 
 FEATURE = ("soc", "forecast_net_kw", "forecast_pv_kw", "retail_eur_per_kwh", "hour_sin", "hour_cos")
@@ -244,6 +245,24 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, statistics: Statistics)
             read_supervision(path)
     with pytest.raises(InputError, match="cannot be read"):
         read_supervision(tmp_path / "none.json")
+
+
+def test_a_cards_section_does_without_standstills(statistics: Statistics) -> None:
+    class Section(BaseModel):
+        content: dict[str, Any]
+
+        def model_dump(self, **how: Any) -> dict[str, Any]:
+            return self.content
+
+    whole = supervision(statistics, 3600, 0.05, 99, ROWS).model_dump()
+    extra = {"longest_run", "run_score", "prosumers", "interval_s"}
+    section = Section(content={k: v for k, v in whole.items() if k not in extra})
+    given = from_card(section, 900)
+    assert given.interval_s == 900
+    seen = world(1, 14).observations[0, 12]
+    verdict, _ = judge(given.statistics(), seen, 12.0, 0, fresh(statistics, ROWS))
+    expected, _ = judge(statistics, seen, 12.0, 0, fresh(statistics, ROWS))
+    np.testing.assert_array_equal(verdict.score, expected.score)
 
 
 def test_days_are_run_in_weeks() -> None:
