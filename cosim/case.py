@@ -26,17 +26,15 @@ from cosim.projection import NetworkGuard
 from cosim.scenario import LoadedScenario, Scenario
 from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group, SupervisorSection
 from cosim.seeds import generator
+from cosim.settlement import ACCOUNTS
 from cosim.supervision import problems_with, read_supervision
-from cosim.tariffs import intensity_of, tariffs_of
+from cosim.tariffs import crossed_series, intensity_of, series_of, tariffs_of
 from cosim.timegrid import TimeGrid
 
 T = TypeVar("T")
 
 #: observations ``[m, d]``, rows ``[m]`` of the population, interval -> what a policy sees instead
 Sensors = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-
-#: parties of the books that are no prosumers
-ACCOUNTS = ("market", "supplier")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +89,10 @@ def load_case(loaded: LoadedScenario) -> Case:
     if homes:
         ask.problems += unknown_partners(loaded, homes.names)
     groups = homes and ask(("groups",), lambda: _assign(loaded, homes))
-    co2 = ask(("co2",), lambda: intensity_of(scenario, grid, folder))
+    read, price_files = _series(ask, scenario, grid, folder)
     policies = _policies(ask, scenario, grid, folder)
     overseen = _overseen(ask, scenario, grid, folder, policies)
-    if not (network and feeder and homes and groups and co2) or ask.problems:
+    if not (network and feeder and homes and groups) or ask.problems:
         raise InputError(ask.problems)
     population = _population(scenario, homes, groups, network)
     assert isinstance(scenario.market, Market)
@@ -107,9 +105,9 @@ def load_case(loaded: LoadedScenario) -> Case:
             load_kw=homes.load_kw * scale.load,
             load_kvar=homes.load_kvar * scale.load,
             pv_kw=homes.pv_kw * scale.pv,
-            co2_kg_per_kwh=co2[0],
+            co2_kg_per_kwh=intensity_of(scenario, grid, read),
         ),
-        tariffs=tariffs_of(scenario, population, grid),
+        tariffs=tariffs_of(scenario, population, grid, read),
         network=network,
         feeder=feeder,
         limits=Limits(
@@ -120,7 +118,7 @@ def load_case(loaded: LoadedScenario) -> Case:
         files=(
             *loaded.source.files,
             *homes.files,
-            *co2[1],
+            *price_files,
             *(file for policy in policies.values() for file in policy.files),
             *(file for _, files in overseen.values() for file in files),
         ),
@@ -314,6 +312,23 @@ def _fits(scenario: Scenario, name: str, group: Group, home: str, kind: str) -> 
     return False
 
 
+def _series(
+    ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath
+) -> tuple[dict[Path, np.ndarray], tuple[tuple[str, str], ...]]:
+    """Return the values of the scenario's series of prices and CO2, and the files read."""
+    loaded = {
+        path: ask(path, partial(file.load, folder, grid, unit))
+        for path, file, unit in series_of(scenario)
+    }
+    read = {path: found[0] for path, found in loaded.items() if found is not None}
+    files = dict.fromkeys(found[1] for found in loaded.values() if found is not None)
+    ask.problems += [
+        Problem(what, str(ask.source.at(path)), remedy=remedy)
+        for path, what, remedy in crossed_series(scenario, grid, read)
+    ]
+    return read, tuple(files)
+
+
 def _policies(ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath) -> dict[str, Policy]:
     """Return the policies that are ready to act, by the scenario's names."""
     steps = {
@@ -355,6 +370,9 @@ def _supervised(
         remedy = "write a file with 'cosim policy calibrate' and name it under 'statistics'"
         raise InputError(Problem(what, remedy=remedy))
     wrong = problems_with(given, policy.features, grid.interval_s)
+    if grid.rounds > 1:
+        what = f"a policy that is asked in {grid.rounds} rounds cannot be supervised"
+        wrong.append(Problem(what, remedy="trade in one round, or leave its supervisor out"))
     if wrong:
         raise InputError(wrong)
     rule = plugins.load("policy", "self_consumption")()

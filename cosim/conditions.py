@@ -7,12 +7,17 @@ One object per run, written by the disturbances' facade only. Every read gives p
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-Factor = Literal["load", "pv", "retail", "feed_in", "order_survival"]
-FACTORS: tuple[Factor, ...] = ("load", "pv", "retail", "feed_in", "order_survival")
+#: products of what is active, and of PV the lowest share of its size that may be fed
+Factor = Literal["load", "pv", "pv_share", "retail", "feed_in", "order_survival"]
+FACTORS: tuple[Factor, ...] = get_args(Factor)
+
+
+#: the factor of nothing active
+_NEUTRAL: dict[Factor, float] = {"pv_share": np.inf}
 
 
 class Conditions:
@@ -22,7 +27,7 @@ class Conditions:
         self._count = count
         self._active: dict[Factor | Literal["delay"], list[np.ndarray]] = {"delay": []}
         self._active |= {name: [] for name in FACTORS}
-        self._combined = {name: np.ones(count) for name in FACTORS}
+        self._combined = {name: np.full(count, _NEUTRAL.get(name, 1.0)) for name in FACTORS}
         self._outages: list[tuple[str, ...]] = []
         self.delay_s = np.zeros(count)
         self.disturbed_messages = False
@@ -31,8 +36,8 @@ class Conditions:
         """Return the combined factor ``[n]``."""
         return self._combined[name]
 
-    def multiply(self, name: Factor, value: np.ndarray) -> Callable[[], None]:
-        """Put a factor ``[n]`` on; return what takes it off again."""
+    def put(self, name: Factor, value: np.ndarray) -> Callable[[], None]:
+        """Put a factor ``[n]`` on, or a limit; return what takes it off again."""
         return self._put(name, value)
 
     def delay(self, seconds: np.ndarray) -> Callable[[], None]:
@@ -69,8 +74,9 @@ class Conditions:
         if name == "delay":
             self.delay_s = np.sum([np.zeros(self._count), *self._active[name]], axis=0)
         else:
-            product = np.ones(self._count)
+            combine = np.minimum if name == "pv_share" else np.multiply
+            whole = np.full(self._count, _NEUTRAL.get(name, 1.0))
             for entry in self._active[name]:
-                product = product * entry
-            self._combined[name] = product
+                whole = combine(whole, entry)
+            self._combined[name] = whole
         self.disturbed_messages = bool(self._active["delay"] or self._active["order_survival"])

@@ -7,6 +7,7 @@ batched environment call the same ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Flows:
     battery_kw: np.ndarray  # > 0 charges
     unserved_kw: np.ndarray  # load that the dead part would have drawn
     dead: np.ndarray  # bool
+    curtailed_kw: np.ndarray  # PV that a limit of the network operator holds back
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -46,17 +48,40 @@ def flows(
     pv_kw: np.ndarray,
     dead: np.ndarray,
     hours: float,
+    pv_most_kw: np.ndarray | None = None,
     before_kw: np.ndarray | None = None,
 ) -> Flows:
-    """Return the power that flows for the next ``hours``: the plant saturates, always."""
+    """Return the power that flows for the next ``hours``: the plant saturates, always.
+
+    ``pv_most_kw`` is what the network operator lets PV feed, by default all; ``before_kw`` is
+    what batteries did in the interval before, for their ramp limits.
+    """
+    curtailed = np.zeros_like(pv_kw)
+    if pv_most_kw is not None:
+        curtailed = np.maximum(pv_kw - pv_most_kw, 0.0)
+        pv_kw = pv_kw - curtailed
     low, high = feasible_range_kw(population, energy_kwh, hours, before_kw)
     battery_kw = np.minimum(np.maximum(setpoint_kw, low), high)
     if not dead.any():
-        return Flows(load_kw, load_kvar, pv_kw, battery_kw, np.zeros_like(load_kw), dead)
+        return Flows(load_kw, load_kvar, pv_kw, battery_kw, np.zeros_like(load_kw), dead, curtailed)
     alive = ~dead
     return Flows(
-        load_kw * alive, load_kvar * alive, pv_kw * alive, battery_kw * alive, load_kw * dead, dead
+        load_kw * alive,
+        load_kvar * alive,
+        pv_kw * alive,
+        battery_kw * alive,
+        load_kw * dead,
+        dead,
+        curtailed * alive,
     )
+
+
+def pv_most_kw(population: Population, share: np.ndarray) -> np.ndarray | None:
+    """Return what PV may feed ``[..., n]`` [kW] under limits on its share; None: all it can."""
+    limited = np.isfinite(share)
+    if not limited.any():
+        return None
+    return np.where(limited, np.where(limited, share, 0.0) * population.pv_kwp, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,15 +106,22 @@ def deliver(
     load_kvar: np.ndarray,
     pv_kw: np.ndarray,
     hours: float,
+    pv_most_kw: np.ndarray | None = None,
     before_kw: np.ndarray | None = None,
 ) -> Delivery:
-    """Return the delivery of the next ``hours`` at constant power, for any leading axes.
-
-    ``before_kw`` is what batteries did in the interval before, for their ramp limits.
-    """
+    """Return the delivery of the next ``hours`` at constant power, for any leading axes."""
     dead = feeder.dead[population.bus]
     flow = flows(
-        population, energy_kwh, setpoint_kw, load_kw, load_kvar, pv_kw, dead, hours, before_kw
+        population,
+        energy_kwh,
+        setpoint_kw,
+        load_kw,
+        load_kvar,
+        pv_kw,
+        dead,
+        hours,
+        pv_most_kw,
+        before_kw,
     )
     buses = len(feeder.network.buses)
     p_kw = _at_buses(population, -flow.net_kw, buses)
@@ -121,8 +153,13 @@ class Metered:
     slack_import_kwh: np.ndarray  # upstream energy, positive parts only
     slack_export_kwh: np.ndarray
     losses_kwh: np.ndarray
+    curtailed_kwh: np.ndarray = None  # type: ignore[assignment]  # [..., n], default 0
+    loss_share_kwh: np.ndarray = None  # type: ignore[assignment]  # losses allocated [..., n]
 
     def __post_init__(self) -> None:
+        for name in ("curtailed_kwh", "loss_share_kwh"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros_like(self.load_kwh))
         freeze(self)
 
     @property
@@ -138,10 +175,20 @@ def advance(
     return stored_kwh(population, energy_kwh, flow.battery_kw, hours)
 
 
-def meter(parts: list[tuple[Flows, float, tuple[float, float]]], end_kwh: np.ndarray) -> Metered:
-    """Add up the parts of an interval: flows, their hours, and (slack import, losses) in kW."""
+class Part(NamedTuple):
+    """A part of an interval at constant power; powers [kW] are ``[...]``, shares ``[..., n]``."""
+
+    flow: Flows
+    hours: float
+    slack_kw: np.ndarray | float
+    losses_kw: np.ndarray | float
+    loss_share_kw: np.ndarray | None = None  # losses allocated to prosumers; None: to nobody
+
+
+def meter(parts: list[Part], end_kwh: np.ndarray) -> Metered:
+    """Add up the parts of an interval; ``end_kwh`` ``[..., n]`` is stored at its end."""
     if len(parts) == 1:
-        flow, hours, (slack_kw, losses_kw) = parts[0]
+        flow, hours, slack_kw, losses_kw, share_kw = parts[0]
         return Metered(
             flow.load_kw * hours,
             flow.pv_kw * hours,
@@ -153,14 +200,16 @@ def meter(parts: list[tuple[Flows, float, tuple[float, float]]], end_kwh: np.nda
             np.maximum(slack_kw, 0.0) * hours,
             np.maximum(-np.asarray(slack_kw), 0.0) * hours,
             np.asarray(losses_kw) * hours,
+            flow.curtailed_kw * hours,
+            None if share_kw is None else share_kw * hours,  # type: ignore[arg-type]
         )
     singles = [meter([part], end_kwh) for part in parts]
-    whole = sum(hours for _, hours, _ in parts)
+    whole = sum(part.hours for part in parts)
 
     def total(name: str) -> np.ndarray:
         return np.sum([getattr(single, name) for single in singles], axis=0)
 
-    shares = [single.dead_share * part[1] for single, part in zip(singles, parts, strict=True)]
+    shares = [single.dead_share * part.hours for single, part in zip(singles, parts, strict=True)]
     return Metered(
         total("load_kwh"),
         total("pv_kwh"),
@@ -172,4 +221,6 @@ def meter(parts: list[tuple[Flows, float, tuple[float, float]]], end_kwh: np.nda
         total("slack_import_kwh"),
         total("slack_export_kwh"),
         total("losses_kwh"),
+        total("curtailed_kwh"),
+        total("loss_share_kwh"),
     )

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cosim.case import Case, Seat
-from cosim.errors import CosimError, PluginError
+from cosim.errors import CosimError, InputError, PluginError, Problem
 from cosim.guard import Decision
 from cosim.observe import ACTIONS, View, encode
-from cosim.oversight import Note, Oversight, stand_in
+from cosim.oversight import Look, Note, Oversight, stand_in
 from cosim.policy import PolicyContext
-from cosim.seeds import Draws
+from cosim.seeds import Draws, LaneDraws
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The decisions ``[n]``, and masks ``[n]`` of who chose quantity and limit price themselves."""
+    """The decisions ``[..., n]``, and who chose quantity and limit price themselves ``[n]``."""
 
     decision: Decision
     own_quantity: np.ndarray
@@ -28,40 +29,57 @@ class Answer:
 
 
 class Desk:
-    """Asks each policy once per interval and keeps what it remembers."""
+    """Asks each policy once per interval and keeps what it remembers.
 
-    def __init__(self, case: Case) -> None:
+    With ``seeds``, one of each lane, views are ``[lanes, n]`` and each policy is asked once for the
+    prosumers of all lanes: its contract is that a batch decides as its rows do alone.
+    """
+
+    def __init__(self, case: Case, seeds: Sequence[int] | None = None) -> None:
         self._seats = case.seats
         self._count = len(case.population)
         self._hours = case.grid.interval_h
-        per_day = max(1, 86_400 // case.grid.interval_s)
+        self._rounds = case.grid.rounds
+        per_day = max(1, 86_400 // case.grid.interval_s) * self._rounds
         names = case.population.names
         self._own_quantity = np.zeros(self._count, dtype=bool)
         self._own_price = np.zeros(self._count, dtype=bool)
         self._memories: list[Any] = []
-        self._draws: list[Draws] = []
+        self._draws: list[Draws | LaneDraws] = []
+        self._lanes = 1 if seeds is None else len(seeds)
+        self._alone = seeds is None
         self._oversight: list[Oversight | None] = []
         weekdays = case.grid.local_weekdays()
         self._days = np.cumsum(np.diff(weekdays, prepend=weekdays[:1]) != 0)  # civil, of the run
         for seat in self._seats:
             self._own_quantity[seat.rows] = "quantity_kwh" in seat.policy.actions
             self._own_price[seat.rows] = "price_eur_per_kwh" in seat.policy.actions
-            self._memories.append(seat.policy.start(len(seat.rows)))
+            self._memories.append(seat.policy.start(len(seat.rows) * self._lanes))
             served = [names[row] for row in seat.rows]
+            stream = (served, "decision", per_day, seat.policy.draws)
+            seed = case.scenario.seed
+            drawn = Draws(seed, *stream) if seeds is None else LaneDraws(seeds, *stream)
+            self._draws.append(drawn)
             how = seat.supervisor
             self._oversight.append(
                 None if how is None else Oversight(how, seat.name, tuple(served))
             )
-            self._draws.append(
-                Draws(case.scenario.seed, served, "decision", per_day, seat.policy.draws)
-            )
 
-    def ask(self, view: View, present: np.ndarray | None, interval: int) -> Answer:
+    def ask(
+        self,
+        view: View,
+        present: np.ndarray | None,
+        gate: int,
+        given: Mapping[str, np.ndarray] | None = None,
+    ) -> Answer:
         """Return the answers of all who are there; the others stay idle and order nothing.
 
-        ``present`` is a mask ``[n]``, or None when everybody is at the desk.
+        ``present`` is a mask ``[n]``, or None when everybody is at the desk. ``given`` are
+        decisions ``[..., m, a]`` of seats whose policy is not asked. Gates count the rounds of
+        all intervals.
         """
-        decision = {name: np.zeros(self._count) for name in ACTIONS}
+        lead = view.energy_kwh.shape[:-1]
+        decision = {name: np.zeros((*lead, self._count)) for name in ACTIONS}
         rung = np.full(self._count, -1)
         notes: list[Note] = []
         for index, seat in enumerate(self._seats):
@@ -69,31 +87,21 @@ class Desk:
             rows = seat.rows[here]
             if len(rows) == 0:
                 continue
-            memory = self._memories[index]
-            part = memory if memory is None or present is None else memory[here]
-            context = PolicyContext(
-                rows, interval, self._hours, self._draws[index].at(interval)[here]
-            )
-            observations = encode(view, seat.policy.features, rows)
-            if seat.sensors is not None:
-                observations = seat.sensors(observations, rows, interval)
-            oversight = self._oversight[index]
-            if oversight is not None:
-                look = oversight.look(observations, view.hour, int(self._days[interval]), here)
-                observations, rung[rows] = look.observations, look.rung
-                notes += look.notes
-            actions, after = _acted(seat, observations, context, part)
-            if memory is not None:
-                memory = memory.copy()
-                memory[here] = after
-                self._memories[index] = memory
+            if given and seat.name in given:
+                actions = given[seat.name][..., here, :]
+            else:
+                actions, look = self._asked(index, view, here, gate)
+                if look is not None:
+                    rung[rows] = look.rung
+                    notes += look.notes
+            actions = actions.reshape(*lead, len(rows), len(seat.policy.actions))
             for column, name in enumerate(seat.policy.actions):
-                decision[name][rows] = actions[:, column]
+                decision[name][..., rows] = actions[..., column]
         own_quantity = self._own_quantity if present is None else self._own_quantity | ~present
         own_price = self._own_price if present is None else self._own_price & present
         taken = rung >= 0
         if taken.any():
-            silent = self._stand_in(view, rung, interval, decision)
+            silent = self._stand_in(view, rung, gate // self._rounds, decision)
             own_quantity, own_price = (own_quantity & ~taken) | silent, own_price & ~taken
         answer = Decision(*(decision[name] for name in ACTIONS))
         return Answer(answer, own_quantity, own_price, taken if taken.any() else None, tuple(notes))
@@ -110,6 +118,51 @@ class Desk:
                 decision["battery_kw"][rows] = power
                 decision["quantity_kwh"][rows] = decision["price_eur_per_kwh"][rows] = 0.0
         return silent
+
+    def _seen(
+        self, index: int, view: View, here: slice | np.ndarray, interval: int
+    ) -> tuple[np.ndarray, Look | None]:
+        """Return what a policy sees, and what its supervisor makes of it."""
+        seat, oversight = self._seats[index], self._oversight[index]
+        rows = seat.rows[here]
+        observations = encode(view, seat.policy.features, rows)
+        if seat.sensors is not None:
+            observations = seat.sensors(observations, rows, interval)
+        if oversight is None:
+            return observations, None
+        if not self._alone:
+            what = f"the policy '{seat.name}' is under supervision, which lanes do not know"
+            raise InputError(Problem(what, "supervisors", remedy="leave its supervisor out"))
+        look = oversight.look(observations, float(view.hour), int(self._days[interval]), here)
+        return look.observations, look
+
+    def _asked(
+        self, index: int, view: View, here: slice | np.ndarray, gate: int
+    ) -> tuple[np.ndarray, Look | None]:
+        """Return what a policy decides for those of its prosumers who are here, lanes in a row."""
+        seat, memory = self._seats[index], self._memories[index]
+        rows = seat.rows[here]
+        batch = slice(None) if isinstance(here, slice) else self._in_batch(seat, here)
+        observations, look = self._seen(index, view, here, gate // self._rounds)
+        draws = self._draws[index].at(gate)[..., here, :]
+        context = PolicyContext(
+            np.tile(rows, self._lanes),
+            gate // self._rounds,
+            self._hours,
+            draws.reshape(self._lanes * len(rows), draws.shape[-1]),
+        )
+        part = memory if memory is None else memory[batch]
+        flat = observations.reshape(self._lanes * len(rows), len(seat.policy.features))
+        actions, after = _acted(seat, flat, context, part)
+        if memory is not None:
+            memory = memory.copy()
+            memory[batch] = after
+            self._memories[index] = memory
+        return actions, look
+
+    def _in_batch(self, seat: Seat, here: np.ndarray) -> np.ndarray:
+        """Return the places of prosumers in a batch of all lanes."""
+        return (np.arange(self._lanes)[:, None] * len(seat.rows) + here).ravel()
 
 
 def _acted(

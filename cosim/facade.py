@@ -105,12 +105,18 @@ class Facade:
         """Multiply PV output from now on."""
         return self._scale("pv", factor, groups)
 
+    def limit_pv(self, share: float, groups: Sequence[str] = ()) -> Undo:
+        """Let PV feed no more than a share of its size; the lowest limit in force counts."""
+        self._simulation.before_change()
+        values = np.where(self._rows(groups), share, np.inf)
+        return self._undoing(self._simulation.conditions.put("pv_share", values))
+
     def scale_prices(self, retail: float = 1.0, feed_in: float = 1.0) -> Undo:
         """Multiply the supplier's prices from the next gate that opens."""
         conditions = self._simulation.conditions
         undo = [
-            conditions.multiply("retail", np.asarray(retail)),
-            conditions.multiply("feed_in", np.asarray(feed_in)),
+            conditions.put("retail", np.asarray(retail)),
+            conditions.put("feed_in", np.asarray(feed_in)),
         ]
 
         def restore() -> None:
@@ -122,7 +128,7 @@ class Facade:
     def lose_orders(self, probability: float, groups: Sequence[str] = ()) -> Undo:
         """Lose each order with a probability."""
         survival = 1.0 - np.where(self._rows(groups), probability, 0.0)
-        return self._simulation.conditions.multiply("order_survival", survival)
+        return self._simulation.conditions.put("order_survival", survival)
 
     def delay_orders(self, seconds: int, groups: Sequence[str] = ()) -> Undo:
         """Delay each order on its way."""
@@ -147,7 +153,7 @@ class Facade:
     def _scale(self, name: Factor, factor: np.ndarray | float, groups: Sequence[str]) -> Undo:
         values = np.where(self._rows(groups), factor, 1.0)
         self._simulation.before_change()
-        take_off = self._simulation.conditions.multiply(name, values)
+        take_off = self._simulation.conditions.put(name, values)
         return self._undoing(take_off)
 
     def _outage(self, *lines: str) -> Undo:

@@ -65,12 +65,26 @@ COLUMNS = _table(
     _of("retail_eur_per_kwh", "EUR/kWh", "supplier's price of drawn energy in force"),
     _of("feed_in_eur_per_kwh", "EUR/kWh", "supplier's price of fed-in energy in force"),
     _of("traded_kwh", "kWh", "energy traded in the local market", _BUYS),
-    _of("closeout_kwh", "kWh", "traded energy of seconds without supply, handed back", _BUYS),
-    _of("imbalance_kwh", "kWh", "metered - traded - closed out, settled with the supplier", _DRAWS),
+    _of("closeout_kwh", "kWh", "traded energy of seconds without supply, and sold energy that was "
+        "curtailed, handed back", _BUYS),
+    _of("supply_kwh", "kWh", "the meter's rest, settled with the supplier at the tariff", _DRAWS),
+    _of("imbalance_kwh", "kWh", "traded energy that the meter does not back, settled with the "
+        "supplier at the imbalance prices", "> 0 sold and not fed in, < 0 bought and not drawn"),
+    _of("prosumers.losses_kwh", "kWh", "own share of the feeder's losses; 0: not billed"),
+    _of("network_kwh", "kWh", "energy that network charges are due on", low=0),
+    _of("taxes_kwh", "kWh", "energy that taxes and levies are due on", low=0),
+    _of("curtailed_kwh", "kWh", "PV energy held back by a limit of the network operator", low=0),
     _of("trade_eur", "EUR", "payment for traded energy", _PAYS),
     _of("closeout_eur", "EUR", "payment for closed-out energy", _PAYS),
-    _of("imbalance_eur", "EUR", "payment for imbalance energy at the tariff", _PAYS),
-    _of("bill_eur", "EUR", "bill: trade + close-out + imbalance", _PAYS),
+    _of("supply_eur", "EUR", "payment for supply at the tariff", _PAYS),
+    _of("imbalance_eur", "EUR", "payment for imbalance energy", _PAYS),
+    _of("losses_eur", "EUR", "payment for the own share of the feeder's losses", _PAYS),
+    _of("network_eur", "EUR", "network charge per kWh", _PAYS),
+    _of("demand_eur", "EUR", "network charge per kW: where the interval raises the month's highest "
+        "mean power drawn", low=0),
+    _of("compensation_eur", "EUR", "paid for curtailed energy", _PAYS),
+    _of("taxes_eur", "EUR", "taxes and levies", _PAYS),
+    _of("bill_eur", "EUR", "bill: the sum of its lines", _PAYS),
     _of("baseline_eur", "EUR", "bill of the same metered energy without any trading", _PAYS),
     _of("wear_eur", "EUR", "battery wear borne by its owner; not part of the bill", low=0),
     _of("co2_kg", "kg", "CO2 of upstream energy, carried by those who drew from the supplier"),
@@ -81,6 +95,7 @@ COLUMNS = _table(
     _of("trades.price_eur_per_kwh", "EUR/kWh", "price of the traded energy"),
     _of("ledger.price_eur_per_kwh", "EUR/kWh", "price of the posting; empty without energy"),
     _of("arrival_s", "s", "arrival at the market, seconds since the begin; empty when lost"),
+    _of("round", "-", "round of trading for the interval, from 0", low=0),
     _of("arrived", "-", "the order was in the book when it closed"),
     _of("fill_kwh", "kWh", "energy traded on the order", _BUYS),
     _of("payment_eur", "EUR", "payment for the fill", _PAYS),
@@ -114,8 +129,9 @@ COLUMNS = _table(
     _of("open_lines", "-", "open lines, a JSON list of names"),
     _of("open_trafos", "-", "open transformers, a JSON list of names"),
     # ledger
-    _of("line", "-", "line of the bill: trade, closeout or imbalance"),
-    _of("debit", "-", "account that pays: a prosumer, 'market' or 'supplier'"),
+    _of("line", "-", "line of the bill: trade, closeout, supply, imbalance, losses, network, "
+        "demand, compensation or taxes; the energies of the first four sum to the meter"),
+    _of("debit", "-", "account that pays: a prosumer, 'market', 'supplier', 'network' or 'state'"),
     _of("credit", "-", "account that receives; what 'market' keeps is the operator's surplus"),
     _of("ledger.energy_kwh", "kWh", "energy behind the posting", "> 0 to the prosumer"),
     _of("amount_eur", "EUR", "money that moves from debit to credit", low=0),
@@ -137,6 +153,10 @@ COLUMNS = _table(
         "each at their tariff", low=0),
     _of("evaluation.net_kwh", "kWh", "metered net import of all prosumers together", _DRAWS),
     _of("evaluation.dead_share", "-", "share of prosumer time without supply", low=0, high=1),
+    _of("evaluation.imbalance_kwh", "kWh", "traded energy that meters did not back, bought and "
+        "sold", low=0),
+    _of("imbalance_gain_eur", "EUR", "what prosumers gained by trading energy that they did not "
+        "deliver or take: its price in the market against the imbalance price"),
     _of("slack_import_kwh", "kWh", "energy from upstream", low=0),
     _of("slack_export_kwh", "kWh", "energy into the upstream grid", low=0),
     _of("losses_kwh", "kWh", "losses of the feeder"),
@@ -192,6 +212,14 @@ KPIS = _table(
     _of("losing_prosumers", "-", "prosumers whose bill is higher than without trading", low=0),
     _of("wear_eur", "EUR", "battery wear, not part of the bill", low=0),
     _of("operator_surplus_eur", "EUR", "what the market operator keeps of the payments"),
+    _of("network_eur", "EUR", "network charges per kWh, part of the bill"),
+    _of("demand_eur", "EUR", "network charges per kW, part of the bill", low=0),
+    _of("taxes_eur", "EUR", "taxes and levies, part of the bill"),
+    _of("imbalance_eur", "EUR", "settlement of imbalance, part of the bill", _PAYS),
+    _of("imbalance_gain_eur", "EUR", "what prosumers gained by trading energy that they did not "
+        "deliver or take; > 0: it pays to order what one does not have", "> 0 gained"),
+    _of("imbalance_kwh", "kWh", "traded energy that meters did not back, bought and sold", low=0),
+    _of("curtailed_kwh", "kWh", "PV energy held back by the network operator", low=0),
     _of("gini_savings", "-", "Gini of the prosumers' savings, 0 equal to 1 one has all; "
         "normalised for losses (Raffinetti, Siletti, Vernizzi 2015)", low=0, high=1),
     _of("jain_savings", "-", "Jain index of the prosumers' savings, losses counted as 0; 1 equal, "

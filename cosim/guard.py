@@ -66,20 +66,25 @@ def guard(
     own_quantity: np.ndarray,
     own_price: np.ndarray,
     physical_trades: bool = True,
+    held_kwh: np.ndarray | None = None,
     before_kw: np.ndarray | None = None,
 ) -> Guarded:
     """Project a decision onto what is feasible; idempotent, for any leading axes.
 
     ``own_quantity`` and ``own_price`` ``[n]`` are True where the policy chooses them; elsewhere
     the forecast position is ordered, at retail when short and at feed-in when long. Under
-    ``physical_trades`` an order lies between zero and that position. ``before_kw`` is what the
-    batteries do now, for their ramp limits.
+    ``physical_trades`` an order lies between zero and that position. ``held_kwh`` ``[..., n]``
+    was traded before and is no longer part of it. ``before_kw`` is what the batteries do now,
+    for their ramp limits.
     A row with any non-finite entry is rejected whole: battery idle, or as near to it as its ramp
     allows, and no order.
     """
     from cosim.compiled import guard_row
 
     low, high = feasible_range_kw(population, outlook.energy_kwh, hours, before_kw)
+    net_kw = outlook.load_kw - outlook.pv_kw
+    if held_kwh is not None:
+        net_kw = net_kw - held_kwh / hours
     with np.errstate(invalid="ignore"):  # requests may be NaN; that is what is looked for
         battery_kw, quantity, price, position, reason = guard_row(
             requested.battery_kw,
@@ -90,7 +95,7 @@ def guard(
             low,
             high,
             population.rating_kw,
-            outlook.load_kw - outlook.pv_kw,
+            net_kw,
             outlook.retail_eur_per_kwh,
             outlook.feed_in_eur_per_kwh,
             hours,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
@@ -40,6 +40,7 @@ def _model_at(
         node = node[step] if _indexes(node, step) else None
         kind = plugins.KIND_OF_FIELD.get(str(step)) if model is root else None
         model = _PluginPlace(kind).at(node) if kind else _descend(model, step, node)
+        model = _alternative(model, node) or model
         if model is None:
             return None
     return model if isinstance(model, type) and issubclass(model, BaseModel) else None
@@ -61,8 +62,24 @@ def _descend(model: Any, step: str | int, node: Any) -> Any:
     arguments = [item for item in get_args(model) if item is not type(None)]
     if get_origin(model) in {dict, tuple}:
         return arguments[-1] if get_origin(model) is dict else arguments[0]
-    models = [item for item in arguments if isinstance(item, type) and issubclass(item, BaseModel)]
-    return _descend(models[0], step, node) if models else None
+    return None
+
+
+def _alternative(annotation: Any, node: Any) -> type[BaseModel] | None:
+    """Return the model of an annotation, of several the one whose ``format`` a node names."""
+    models = list(_models(annotation))
+    named = node.get("format") if isinstance(node, Mapping) else None
+    fitting = (m for m in models if "format" in m.model_fields
+               and m.model_fields["format"].default == named)  # fmt: skip
+    return next(fitting, models[0] if models else None)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) not in {dict, tuple, list}:
+        for item in get_args(annotation):
+            yield from _models(item)
 
 
 @dataclass(frozen=True)

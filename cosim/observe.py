@@ -27,15 +27,17 @@ class View:
     measured_pv_kw: np.ndarray
     forecast_load_kw: np.ndarray
     forecast_pv_kw: np.ndarray
-    retail_eur_per_kwh: np.ndarray
+    retail_eur_per_kwh: np.ndarray  # network charges and taxes included
     feed_in_eur_per_kwh: np.ndarray
+    bid_limit_eur_per_kwh: np.ndarray  # what a neighbour's kWh is worth at most
     retail_ahead_eur_per_kwh: np.ndarray  # published tariff of the next hours [AHEAD, ..., n]
     last_price_eur_per_kwh: np.ndarray  # [...]; NaN before the first trade
     last_volume_kwh: np.ndarray  # [...]
+    held_kwh: np.ndarray  # traded in earlier rounds for the interval, > 0 bought
     vm_pu: np.ndarray  # own bus, last load flow; NaN in a dead part
     interval_h: float
-    hour: float  # civil hour of the begin of delivery
-    weekday: float
+    hour: np.ndarray | float  # civil hour of the begin of delivery, [..., 1] of lanes
+    weekday: np.ndarray | float
     battery_kw: np.ndarray | None = None  # now, from which ramp limits count
 
     @cached_property
@@ -105,6 +107,9 @@ FEATURES: dict[str, Feature] = {
                 lambda v: v.forecast_load_kw - v.forecast_pv_kw),
         Feature("retail_eur_per_kwh", "EUR/kWh", -_INF, _INF, "retail price of the interval",
                 lambda v: v.retail_eur_per_kwh),
+        Feature("bid_limit_eur_per_kwh", "EUR/kWh", -_INF, _INF,
+                "what a kWh of a neighbour is worth at most: retail price and charges it spares",
+                lambda v: v.bid_limit_eur_per_kwh),
         Feature("feed_in_eur_per_kwh", "EUR/kWh", -_INF, _INF, "feed-in price of the interval",
                 lambda v: v.feed_in_eur_per_kwh),
         *(
@@ -116,6 +121,9 @@ FEATURES: dict[str, Feature] = {
                 "last clearing price; retail before the first trade",
                 lambda v: np.where(np.isnan(v.last_price_eur_per_kwh)[..., None],
                                    v.retail_eur_per_kwh, v.last_price_eur_per_kwh[..., None])),
+        Feature("held_kwh", "kWh", -_INF, _INF,
+                "energy traded for the interval in earlier rounds, > 0 bought",
+                lambda v: v.held_kwh),
         Feature("last_volume_kwh", "kWh", 0, _INF, "energy traded in the last clearing",
                 lambda v: v.last_volume_kwh[..., None]),
         Feature("vm_pu", "p.u.", 0, 2, "voltage at the own bus, 1 in a dead part",
@@ -125,7 +133,7 @@ FEATURES: dict[str, Feature] = {
         Feature("hour_cos", "-", -1, 1, "cosine of the hour of day",
                 lambda v: np.cos(v.hour * (np.pi / 12.0))),
         Feature("weekend", "-", 0, 1, "1 on Saturday and Sunday",
-                lambda v: float(v.weekday >= 5)),
+                lambda v: np.asarray(v.weekday) >= 5.0),
     )
 }  # fmt: skip
 

@@ -1,8 +1,9 @@
 """One tree laid over another: what a child file, a variant and ``--set`` do to their base.
 
 Mappings merge key by key, anything else replaces, ``null`` removes a key of the base, and a
-mapping whose ``kind`` differs from the base's replaces it whole. A plug-in's plain name is short
-for a mapping with that ``kind``. Variants are layers themselves: they keep their ``null``.
+mapping whose ``kind`` or ``format`` differs from the base's replaces it whole. A plug-in's plain
+name is short for a mapping with that ``kind``. Variants are layers themselves: they keep their
+``null``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from cosim.yaml_nodes import (
     shown,
 )
 
+#: keys that say what the other keys of their mapping mean: a plug-in's, a series'
+KINDS = ("kind", "format")
 #: steps to a value, from the root of the scenario
 Path = tuple[str, ...]
 
@@ -46,8 +49,11 @@ def _kept(base: Node | None, child: Node) -> dict[str, Node]:
     """Return what a mapping laid over the base leaves of it: nothing where the kind changes."""
     if base is None or not isinstance(base.value, dict):
         return {}
-    kinds = [node.value["kind"].value for node in (base, child) if "kind" in node.value]
-    return dict(base.value) if all(kind == kinds[0] for kind in kinds) else {}
+    for key in KINDS:
+        kinds = [node.value[key].value for node in (base, child) if key in node.value]
+        if any(kind != kinds[0] for kind in kinds):
+            return {}
+    return dict(base.value)
 
 
 def _spelled_out(node: Node, path: Path) -> Node:
@@ -71,7 +77,7 @@ class Change(NamedTuple):
 
 def kinds_first(change: Change) -> int:
     """Return the sorting key that puts kinds first, outer ones before inner ones."""
-    return len(change.steps) if change.steps[-1] == "kind" else MAX_DEPTH + 1
+    return len(change.steps) if change.steps[-1] in KINDS else MAX_DEPTH + 1
 
 
 def parse_override(text: str, problems: list[Problem]) -> Change | None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosim.conditions import Conditions
-from cosim.delivery import Delivery, Flows, Metered, advance, deliver, meter
+from cosim.delivery import Delivery, Metered, Part, advance, deliver, meter, pv_most_kw
 from cosim.feeder.feeder import Feeder
 from cosim.feeder.state import GridState
+from cosim.losses import Rule, loss_shares_kw
 from cosim.population import Population, Profiles
 from cosim.timegrid import TimeGrid
 
@@ -43,9 +44,11 @@ class Plant:
         feeder: Feeder,
         conditions: Conditions,
         on_solve: Callable[[Solve], None],
+        losses: Rule = "supplier",
     ) -> None:
         self._population, self._profiles, self._grid = population, profiles, grid
         self._feeder, self._conditions, self._on_solve = feeder, conditions, on_solve
+        self._rule: Rule = losses
         self.energy_kwh = population.initial_kwh
         self.running: Delivery | None = None
         self._setpoint_kw = np.zeros(len(population))
@@ -53,7 +56,8 @@ class Plant:
         self._interval = 0
         self._since_s = 0
         self._topology: object = None
-        self._parts: list[tuple[Flows, float, tuple[float, float]]] = []
+        self._parts: list[Part] = []
+        self._loss_share_kw: np.ndarray | None = None
 
     @property
     def until_s(self) -> int:
@@ -79,8 +83,8 @@ class Plant:
 
     def begin(self, interval: int, setpoint_kw: np.ndarray) -> None:
         """Take the set-points of an interval, at its first second."""
-        self._interval, self._setpoint_kw = interval, setpoint_kw
         self._before_kw = self.battery_kw
+        self._interval, self._setpoint_kw = interval, setpoint_kw
         self._since_s = self._grid.start_s(interval)
         self._parts = []
         self.deliver()
@@ -98,7 +102,11 @@ class Plant:
             profiles.load_kvar[k] * load,
             profiles.pv_kw[k] * conditions.factor("pv"),
             (self.until_s - self._since_s) / 3600.0,
+            pv_most_kw(self._population, conditions.factor("pv_share")),
             self._before_kw,
+        )
+        self._loss_share_kw = loss_shares_kw(
+            self._rule, self._population, self._feeder, self.running
         )
         self._topology = self._feeder.topology
 
@@ -116,9 +124,8 @@ class Plant:
             return
         hours = (now_s - self._since_s) / 3600.0
         self.energy_kwh = advance(self._population, self.energy_kwh, ran.flow, hours)
-        self._parts.append(
-            (ran.flow, hours, (float(ran.grid.slack_p_kw), float(ran.grid.losses_kw)))
-        )
+        slack_kw, losses_kw = float(ran.grid.slack_p_kw), float(ran.grid.losses_kw)
+        self._parts.append(Part(ran.flow, hours, slack_kw, losses_kw, self._loss_share_kw))
         self._on_solve(
             Solve(
                 self._interval, self._since_s, now_s, ran.p_kw, ran.q_kvar, ran.grid, self._topology

@@ -6,12 +6,13 @@ battery power > 0 charges; orders > 0 buy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from cosim.arrays import freeze
+from cosim.imbalance import Imbalance
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +72,42 @@ class Profiles:
 
 @dataclass(frozen=True, eq=False)
 class Tariffs:
-    """What the supplier asks and pays for each interval, frozen arrays ``[T, n]`` [EUR/kWh]."""
+    """What supplier and network operator ask and pay: frozen arrays ``[T, n]`` and ``[n]``.
 
-    retail_eur_per_kwh: np.ndarray
+    Energy drawn costs retail, network and taxes; energy fed in earns the feed-in price. Of what
+    comes from neighbours, the local shares of network charge and taxes are due.
+    """
+
+    retail_eur_per_kwh: np.ndarray  # the supplier's price of energy
     feed_in_eur_per_kwh: np.ndarray
+    network_eur_per_kwh: np.ndarray  # the network operator's, per kWh drawn
+    taxes_eur_per_kwh: np.ndarray  # taxes and levies, per kWh drawn
+    network_local_share: np.ndarray  # [n], of the network charge due on energy of neighbours
+    taxes_local_share: np.ndarray  # [n]
+    demand_eur_per_kw_month: np.ndarray  # [n], per kW of a month's highest mean power drawn
+    imbalance: Imbalance
 
     def __post_init__(self) -> None:
         freeze(self)
+
+    @cached_property
+    def drawn_eur_per_kwh(self) -> np.ndarray:
+        """What a kWh drawn from the supplier costs, charges and taxes included ``[T, n]``."""
+        return self.retail_eur_per_kwh + self.network_eur_per_kwh + self.taxes_eur_per_kwh
+
+    @cached_property
+    def charged(self) -> bool:
+        """Whether network operator or state ask for anything."""
+        asked = (self.network_eur_per_kwh, self.taxes_eur_per_kwh, self.demand_eur_per_kw_month)
+        return any(bool(each.any()) for each in asked)
+
+    def window(self, rows: slice) -> Tariffs:
+        """Return the same tariffs over some of the intervals."""
+        return replace(
+            self,
+            retail_eur_per_kwh=self.retail_eur_per_kwh[rows],
+            feed_in_eur_per_kwh=self.feed_in_eur_per_kwh[rows],
+            network_eur_per_kwh=self.network_eur_per_kwh[rows],
+            taxes_eur_per_kwh=self.taxes_eur_per_kwh[rows],
+            imbalance=self.imbalance.window(rows),
+        )

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from math import prod
 from typing import NamedTuple
 
+import numpy as np
+
 from cosim.document import Path
-from cosim.sections import Tariff
+from cosim.tariff_sections import Tariff
 from cosim.timegrid import TimeGrid
 from cosim.validation import Located
 
@@ -72,10 +74,10 @@ def crossed(tariffs: Sequence[Placed], shocks: Sequence[Shock]) -> list[Located]
         feed_in_factor = prod(shock.feed_in_factor for shock in active)
         who = " and ".join(f"disturbance {shock.place}" for shock in active)
         for path, tariff in tariffs:
-            for index, (retail, feed_in) in enumerate(tariff.price_pairs()):
+            for index, (retail, feed_in) in tariff.price_pairs():
                 if feed_in * feed_in_factor <= retail * retail_factor:
                     continue
-                place = ".".join(map(str, (*path, "periods", index - 1) if index else path))
+                place = ".".join(map(str, path if index is None else (*path, "periods", index)))
                 what = (
                     f"{who}: feed-in {feed_in:g} x {feed_in_factor:g} is above retail "
                     f"{retail:g} x {retail_factor:g} EUR/kWh ({place})"
@@ -83,6 +85,36 @@ def crossed(tariffs: Sequence[Placed], shocks: Sequence[Shock]) -> list[Located]
                 remedy = "change a factor, or the tariff: factors above 1 lower negative prices"
                 found.append((("disturbances", active[-1].place), what, remedy))
     return found
+
+
+def crossed_series(
+    path: Path, retail: np.ndarray, feed_in: np.ndarray, shocks: Sequence[Shock], grid: TimeGrid
+) -> list[Located]:
+    """Return where shocks put the feed-in above the retail prices ``[T]`` of a series.
+
+    Each set of shocks that does so is named once, at its first interval.
+    """
+    begins = [-np.inf if grid.second_of(s.start) <= 0 else grid.second_of(s.start) for s in shocks]
+    open_s = grid.open_s(0) + np.arange(grid.intervals) * grid.interval_s
+    active = [
+        (begin <= open_s) & (open_s < grid.second_of(shock.end))
+        for begin, shock in zip(begins, shocks, strict=True)
+    ]
+    factors = np.ones((2, grid.intervals))
+    for rows, shock in zip(active, shocks, strict=True):
+        factors[:, rows] *= [[shock.retail_factor], [shock.feed_in_factor]]
+    found: dict[tuple[int, ...], Located] = {}
+    for k in np.flatnonzero(feed_in * factors[1] > retail * factors[0]).tolist():
+        places = tuple(shock.place for rows, shock in zip(active, shocks, strict=True) if rows[k])
+        who = " and ".join(f"disturbance {place}" for place in places)
+        when = grid.utc(grid.start_s(k)).astimezone(grid.zone).isoformat(" ", "minutes")
+        what = (
+            f"{who}: feed-in {feed_in[k]:g} x {factors[1, k]:g} is above retail {retail[k]:g} x "
+            f"{factors[0, k]:g} EUR/kWh at {when} ({'.'.join(map(str, path))})"
+        )
+        remedy = "change a factor or the times: factors above 1 lower negative prices"
+        found.setdefault(places, (("disturbances", places[-1]), what, remedy))
+    return list(found.values())
 
 
 def _together(shocks: Sequence[Shock]) -> Iterator[tuple[Shock, ...]]:

@@ -22,6 +22,7 @@ from cosim.errors import InputError, Problem, did_you_mean
 from cosim.file_names import beside_the_run
 from cosim.glossary import KPIS
 from cosim.known_keys import known_keys
+from cosim.markets.base import Market
 from cosim.plugins import (
     DisturbanceField,
     ForecastField,
@@ -29,8 +30,8 @@ from cosim.plugins import (
     PolicyField,
     ProfilesField,
 )
+from cosim.section import Section
 from cosim.sections import (
-    Co2,
     Effect,
     Expectation,
     FeederSection,
@@ -38,11 +39,10 @@ from cosim.sections import (
     GuardSection,
     Latency,
     Scale,
-    Section,
     SupervisorSection,
-    Tariff,
     Time,
 )
+from cosim.tariff_sections import Co2, ImbalanceSection, Tariff
 from cosim.timegrid import TimeGrid
 from cosim.times import Name
 
@@ -58,10 +58,19 @@ class Scenario(Section):
     profiles: ProfilesField = Field(description="where homes, load and PV come from")
     scale: Scale = Scale()
     tariff: Tariff = Tariff()
+    imbalance: ImbalanceSection = ImbalanceSection()
     co2: Co2 = Co2()
     market: MarketField = Field(description="how neighbours trade; none: with the supplier only")
     trade_limit: Literal["physical", "none"] = Field(
         "physical", description="orders within the forecast surplus or deficit, or unlimited"
+    )
+    curtailment_compensation: float = Field(
+        0.0, ge=0.0, le=1.0, description="share of the feed-in price paid for curtailed energy [-]"
+    )
+    losses: Literal["supplier", "equal", "marginal"] = Field(
+        "supplier",
+        description="who carries the feeder's losses: nobody's bill, all alike, or each what their "
+        "own injection adds",
     )
     forecast: ForecastField = Field(
         "perfect_interval",
@@ -88,7 +97,7 @@ class Scenario(Section):
         users = {name: group.policy for name, group in self.groups.items()}
         hit = [getattr(disturbance, "groups", ()) for disturbance in self.disturbances]
         found = _unknown_names(self.policies, users, hit) + self._no_kpis()
-        found += self._misplaced() + self._wrong_prices()
+        found += self._misplaced() + self._wrong_prices() + self._crowded()
         found += [
             (("supervisors", name), f"unknown policy '{name}'", did_you_mean(name, self.policies))
             for name in self.supervisors
@@ -119,15 +128,28 @@ class Scenario(Section):
                 found.append((("disturbances", index, "end"), what, "let it end later"))
         return found
 
+    def _crowded(self) -> list[validation.Located]:
+        """Return rounds of trading that do not fit between OPEN and delivery."""
+        grid = self.grid()
+        if grid.lead_s >= 3 * grid.rounds:
+            return []
+        what = f"{grid.rounds} rounds of trading in {grid.lead_s} s before delivery"
+        remedy = f"a round takes 3 s: give at least {3 * grid.rounds} s"
+        return [(("time", "gate_lead_seconds"), what, remedy)]
+
     def _wrong_prices(self) -> list[validation.Located]:
         """Return the periods between interval borders, and what disturbances make of prices."""
         tariffs = list(self.tariffs())
-        shocks = [
+        crossed = prices.crossed(tariffs, self.price_shocks())
+        return prices.off_borders(tariffs, self.grid()) + crossed
+
+    def price_shocks(self) -> list[prices.Shock]:
+        """Return what disturbances make of prices."""
+        return [
             prices.Shock(index, self.civil(each.start), self.civil(each.end), *each.price_factors)
             for index, each in self._events()
             if each.price_factors != (1.0, 1.0)
         ]
-        return prices.off_borders(tariffs, self.grid()) + prices.crossed(tariffs, shocks)
 
     def _events(self) -> Iterator[tuple[int, Disturbance]]:
         """Yield the disturbances and their places in the list."""
@@ -172,13 +194,14 @@ class Scenario(Section):
 
     def grid(self) -> TimeGrid:
         """Return the time grid; ``days`` are 24 h each, whatever daylight saving does."""
-        step = self.time.interval_minutes * 60
+        step, market = self.time.interval_minutes * 60, self.market
         return TimeGrid(
             start=self.begin.astimezone(UTC),
             interval_s=step,
             intervals=self.time.days * 86_400 // step,
             lead_s=self.time.gate_lead_seconds,
             zone=self.zone,
+            rounds=market.turns if isinstance(market, Market) else 1,
         )
 
 

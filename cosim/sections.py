@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cosim import validation
-from cosim.times import HourOfDay, Moment, Name, PricePerKwh, Zone
-
-
-class Section(BaseModel):
-    """Base of the scenario's parts: frozen, no unknown keys, no infinities."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from cosim.section import Section
+from cosim.tariff_sections import Tariff
+from cosim.times import Moment, Name, Zone
 
 
 class Time(Section):
@@ -78,81 +73,6 @@ class FeederSection(Section):
     trafo_rating_kva: float | dict[str, float] | None = Field(
         None, description="override of transformer ratings, one number or by name [kVA]"
     )
-
-
-class Period(Section):
-    """A daily window with its own prices."""
-
-    hours: tuple[HourOfDay, HourOfDay] = Field(description="begin and end, civil hours [h]")
-    days: Literal["all", "weekdays", "weekend"] = Field("all", description="days of the week")
-    retail_eur_per_kwh: PricePerKwh | None = Field(None, description="default: the tariff's")
-    feed_in_eur_per_kwh: PricePerKwh | None = Field(None, description="default: the tariff's")
-
-    @model_validator(mode="after")
-    def _has_length(self) -> Period:
-        if self.hours[0] == self.hours[1]:
-            what = f"the period begins and ends at {self.hours[0]:g} h"
-            raise validation.refusal([(("hours",), what, "write [0, 24] for the whole day")])
-        return self
-
-
-class Tariff(Section):
-    """What the supplier asks and pays, by time of use; the last matching period wins."""
-
-    retail_eur_per_kwh: PricePerKwh = Field(0.20, description="price of drawn energy")
-    feed_in_eur_per_kwh: PricePerKwh = Field(0.10, description="price of fed-in energy")
-    periods: tuple[Period, ...] = Field((), description="windows with prices of their own")
-
-    @model_validator(mode="after")
-    def _spread(self) -> Tariff:
-        found: list[validation.Located] = []
-        for index, (retail, feed_in) in enumerate(self.price_pairs()):
-            if feed_in > retail:
-                path = ("periods", index - 1) if index else ("feed_in_eur_per_kwh",)
-                what = f"feed-in {feed_in} above retail {retail} EUR/kWh"
-                remedy = "lower it: else feeding in what was just drawn earns without end"
-                found.append((path, what, remedy))
-        if found:
-            raise validation.refusal(found)
-        return self
-
-    def price_pairs(self) -> Iterable[tuple[float, float]]:
-        """Yield (retail, feed-in) of the base and of each period."""
-        yield self.retail_eur_per_kwh, self.feed_in_eur_per_kwh
-        for period in self.periods:
-            yield (
-                self.retail_eur_per_kwh
-                if period.retail_eur_per_kwh is None
-                else period.retail_eur_per_kwh,
-                self.feed_in_eur_per_kwh
-                if period.feed_in_eur_per_kwh is None
-                else period.feed_in_eur_per_kwh,
-            )
-
-
-#: no power station emits more
-LARGEST_KG_PER_KWH = 3.0
-Intensity = Annotated[float, Field(ge=0.0, le=LARGEST_KG_PER_KWH)]
-
-
-class Co2(Section):
-    """Carbon intensity of energy from upstream: one number, 24 hourly ones, or a CSV column."""
-
-    kg_per_kwh: Intensity = Field(0.4, description="constant intensity")
-    hourly_kg_per_kwh: tuple[Intensity, ...] | None = Field(
-        None, min_length=24, max_length=24, description="by civil hour of day"
-    )
-    csv: Path | None = Field(None, description="file with a time series")
-    time_zone: Zone = Field("UTC", description="zone of times without offset")
-    time_column: str = Field("time", description="column of the time in the file")
-    column: str = Field("co2_kg_per_kwh", description="column of the intensity in the file")
-    unit: Literal["kg/kWh", "g/kWh"] = Field("kg/kWh", description="unit in the file")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Co2:
-        if self.csv is not None and self.hourly_kg_per_kwh is not None:
-            raise ValueError("give either csv or hourly_kg_per_kwh, not both")
-        return self
 
 
 #: of a battery that a group gives to a home without one: hours of full charge, and round trip

@@ -53,3 +53,22 @@ class Draws:
             self._block = uniforms(self._seed, self._entities, self._purpose, day, shape)
             self._day = day
         return self._block[row]
+
+
+class LaneDraws:
+    """Uniform draws ``[lanes, n, width]`` per interval: what :class:`Draws` gives for each seed."""
+
+    def __init__(
+        self, seeds: Sequence[int], entities: Sequence[str], purpose: str, per_day: int, width: int
+    ) -> None:
+        names = tuple(entities)
+        self._own = {seed: Draws(seed, names, purpose, per_day, width) for seed in set(seeds)}
+        self._places = np.array([list(self._own).index(seed) for seed in seeds], dtype=np.intp)
+        self._nothing = None if width else np.zeros((len(self._places), len(names), 0))
+
+    def at(self, interval: int) -> np.ndarray:
+        """Return the draws of one interval ``[lanes, n, width]``."""
+        if self._nothing is not None:
+            return self._nothing
+        own = np.stack([draws.at(interval) for draws in self._own.values()])
+        return own[self._places]

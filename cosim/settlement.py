@@ -1,33 +1,104 @@
-"""Settlement in two parts, and the books that must close after every interval.
+"""Settlement: who owes whom for an interval, line by line; pure, for any leading axes.
 
-Traded energy settles at the clearing price. Metered minus traded settles with the supplier at the
-imbalance price: retail when short, feed-in when long. The traded energy of seconds without supply
-is closed out with the supplier at the clearing price. Amounts > 0 are paid by the prosumer.
+Traded energy settles at the clearing price. What was traded for seconds without supply, and what
+was sold and then curtailed, is closed out with the supplier at the clearing price. A fill that
+the meter does not back is imbalance: energy sold and not fed in is bought, energy bought and not
+drawn is sold, at the imbalance prices. The rest of the meter is ordinary supply at the tariff.
+Network charges and taxes fall on drawn energy. Amounts > 0 are paid by the prosumer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from cosim.arrays import freeze
 from cosim.delivery import Metered
-from cosim.errors import RunError
 from cosim.markets.base import Clearing
 from cosim.population import Population
 
-#: books close to this, relative to their scale (at least 1)
-CLOSING_TOLERANCE = 1e-9
+
+class Line(NamedTuple):
+    """A line of the bill: the account on its other side, and the energy behind it (or none)."""
+
+    account: str
+    energy: str = ""
+
+
+#: the lines of a bill; the energies of the first four sum to the metered net energy
+LINES = {
+    "trade": Line("market", "traded_kwh"),
+    "closeout": Line("supplier", "closeout_kwh"),
+    "supply": Line("supplier", "supply_kwh"),
+    "imbalance": Line("supplier", "imbalance_kwh"),
+    "losses": Line("supplier", "losses_kwh"),
+    "network": Line("network", "network_kwh"),
+    "demand": Line("network"),
+    "compensation": Line("network", "curtailed_kwh"),
+    "taxes": Line("state", "taxes_kwh"),
+}
+
+#: parties of the books that are no prosumers
+ACCOUNTS = tuple(dict.fromkeys(line.account for line in LINES.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Charges:
+    """What network operator and state ask for drawn energy in one interval.
+
+    ``*_local_share`` is the share due on energy bought from neighbours, 0..1. A kW by which the
+    mean power drawn in an interval exceeds all intervals of the month before costs ``demand``.
+    """
+
+    network_eur_per_kwh: np.ndarray  # [..., n]
+    taxes_eur_per_kwh: np.ndarray
+    network_local_share: np.ndarray  # [n]
+    taxes_local_share: np.ndarray
+    demand_eur_per_kw: np.ndarray  # [..., n]
+    interval_h: float
+
+    @cached_property
+    def drawn_eur_per_kwh(self) -> np.ndarray:
+        """What is asked for each kWh drawn from the supplier."""
+        return self.network_eur_per_kwh + self.taxes_eur_per_kwh
+
+    @cached_property
+    def spared_eur_per_kwh(self) -> np.ndarray:
+        """What is not asked where the energy comes from neighbours."""
+        network = self.network_eur_per_kwh * (1.0 - self.network_local_share)
+        return network + self.taxes_eur_per_kwh * (1.0 - self.taxes_local_share)
 
 
 @dataclass(frozen=True, eq=False)
 class Prices:
-    """The tariff in force for one interval ``[..., n]`` [EUR/kWh] and the grid's CO2 [kg/kWh]."""
+    """The prices in force for one interval ``[..., n]`` [EUR/kWh] and the grid's CO2 [kg/kWh].
+
+    ``short`` and ``long`` are the imbalance prices, by default retail and feed-in; ``charges`` is
+    None where nobody asks for any; curtailed energy earns ``compensation``.
+    """
 
     retail_eur_per_kwh: np.ndarray
     feed_in_eur_per_kwh: np.ndarray
     co2_kg_per_kwh: np.ndarray | float
+    short_eur_per_kwh: np.ndarray | None = None
+    long_eur_per_kwh: np.ndarray | None = None
+    charges: Charges | None = None
+    compensation_eur_per_kwh: np.ndarray | None = None
+
+    @cached_property
+    def drawn_eur_per_kwh(self) -> np.ndarray:
+        """What a kWh drawn from the supplier costs, charges and taxes included."""
+        charges = self.charges
+        return self.retail_eur_per_kwh + (charges.drawn_eur_per_kwh if charges else 0.0)
+
+    @cached_property
+    def worth_eur_per_kwh(self) -> np.ndarray:
+        """The most that a kWh of a neighbour is worth: retail and the charges it spares."""
+        charges = self.charges
+        return self.retail_eur_per_kwh + (charges.spared_eur_per_kwh if charges else 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,94 +109,140 @@ class Bills:
     """
 
     traded_kwh: np.ndarray
-    closeout_kwh: np.ndarray  # traded energy of dead seconds, handed back
-    imbalance_kwh: np.ndarray  # metered - traded + closed out; > 0 bought from the supplier
+    closeout_kwh: np.ndarray  # traded energy of dead seconds and of curtailed PV, handed back
+    supply_kwh: np.ndarray  # the meter's rest at the tariff, > 0 drawn
+    imbalance_kwh: np.ndarray  # fills without a meter behind them, > 0 bought in their place
+    losses_kwh: np.ndarray  # own share of the feeder's losses
+    network_kwh: np.ndarray  # energy that network charges are due on
+    taxes_kwh: np.ndarray
+    curtailed_kwh: np.ndarray
     trade_eur: np.ndarray
     closeout_eur: np.ndarray
+    supply_eur: np.ndarray
     imbalance_eur: np.ndarray
+    losses_eur: np.ndarray
+    network_eur: np.ndarray
+    demand_eur: np.ndarray
+    compensation_eur: np.ndarray
+    taxes_eur: np.ndarray
     baseline_eur: np.ndarray
     wear_eur: np.ndarray  # a cost of the battery's owner, not a payment
     co2_kg: np.ndarray
+    peak_kw: np.ndarray  # highest mean power drawn in an interval of the month so far
 
     def __post_init__(self) -> None:
         freeze(self)
 
-    @property
+    @cached_property
     def bill_eur(self) -> np.ndarray:
-        """What the prosumer pays: trade + close-out + imbalance."""
-        return self.trade_eur + self.closeout_eur + self.imbalance_eur
+        """What the prosumer pays: the sum of all lines."""
+        energy = self.trade_eur + self.closeout_eur + self.supply_eur + self.imbalance_eur
+        return energy + self.other_eur
+
+    @cached_property
+    def other_eur(self) -> np.ndarray:
+        """The lines that do not pay for energy of one's own."""
+        network = self.network_eur + self.demand_eur + self.compensation_eur
+        return self.losses_eur + network + self.taxes_eur
 
 
-def settle(population: Population, clearing: Clearing, metered: Metered, prices: Prices) -> Bills:
-    """Return the bills of one interval; ``clearing`` has one row per prosumer ``[..., n]``."""
-    net = metered.net_kwh
-    closeout_kwh = -clearing.fills_kwh * metered.dead_share
-    imbalance = net - clearing.fills_kwh - closeout_kwh
+def settle(
+    population: Population,
+    clearing: Clearing,
+    metered: Metered,
+    prices: Prices,
+    peak_kw: np.ndarray | None = None,
+) -> Bills:
+    """Return the bills of one interval; ``clearing`` has one row per prosumer ``[..., n]``.
+
+    ``peak_kw`` ``[..., n]`` is the month's highest mean power drawn before, by default none.
+    """
+    net, fills = metered.net_kwh, clearing.fills_kwh
     retail, feed_in = prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh
-    drawn = np.maximum(imbalance, 0.0)
-    total = drawn.sum(-1, keepdims=True)
-    # nobody draws but the feeder has losses: everybody carries the same
-    shares = np.where(total > 0.0, drawn, 1.0) / np.where(total > 0.0, total, len(population))
-    community = np.asarray(metered.slack_import_kwh * prices.co2_kg_per_kwh)[..., None]
+    closeout_kwh, closeout_eur = _closed_out(clearing, metered)
+    held = fills + closeout_kwh
+    rest = net - held
+    imbalance = np.clip(rest, np.minimum(-held, 0.0), np.maximum(-held, 0.0))
+    supply = rest - imbalance
+    short = retail if prices.short_eur_per_kwh is None else prices.short_eur_per_kwh
+    long = feed_in if prices.long_eur_per_kwh is None else prices.long_eur_per_kwh
     throughput = metered.charge_kwh + metered.discharge_kwh
+    losses = metered.loss_share_kwh
+    charged, others_eur = _charges(prices, metered, np.maximum(held, 0.0), peak_kw)
     return Bills(
-        traded_kwh=clearing.fills_kwh,
+        traded_kwh=fills,
         closeout_kwh=closeout_kwh,
+        supply_kwh=supply,
         imbalance_kwh=imbalance,
+        losses_kwh=losses,
+        curtailed_kwh=metered.curtailed_kwh,
         trade_eur=clearing.payment_eur,
-        closeout_eur=-clearing.payment_eur * metered.dead_share,
-        imbalance_eur=imbalance * np.where(imbalance > 0.0, retail, feed_in),
-        baseline_eur=net * np.where(net > 0.0, retail, feed_in),
+        closeout_eur=closeout_eur,
+        supply_eur=supply * np.where(supply > 0.0, retail, feed_in),
+        imbalance_eur=imbalance * np.where(imbalance > 0.0, short, long),
+        losses_eur=losses * retail,
+        **charged,
+        baseline_eur=net * np.where(net > 0.0, retail, feed_in) + losses * retail + others_eur,
         wear_eur=throughput * population.wear_eur_per_kwh,
-        co2_kg=community * shares,
+        co2_kg=_co2(rest, metered, prices),
     )
 
 
-@dataclass
-class Books:
-    """The largest closing errors seen, energy [kWh] and money [EUR], relative to their scale.
+def _closed_out(clearing: Clearing, metered: Metered) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is handed back of the fills [kWh] and of the payments [EUR] ``[..., n]``.
 
-    Accounts: prosumers, supplier, market operator. What the supplier gets from each prosumer is
-    computed from energies and prices, not as the rest of the bill, so a leak shows, and so does
-    money moved from one prosumer to another.
+    The part of seconds without supply, and then what was sold and is missing because PV was
+    curtailed: the supplier takes over both at the clearing price.
     """
+    fills, paid, dead = clearing.fills_kwh, clearing.payment_eur, metered.dead_share
+    energy = -fills * dead
+    money = np.where(fills != 0.0, -paid * dead, 0.0)  # bought and sold again stays so
+    if not metered.curtailed_kwh.any():
+        return energy, money
+    sold = np.maximum(-(fills + energy), 0.0)
+    missing = np.clip(metered.net_kwh + sold, 0.0, np.minimum(sold, metered.curtailed_kwh))
+    share = missing / np.where(sold > 0.0, sold, 1.0)
+    return energy + missing, money - (paid + money) * share
 
-    energy_error: float = 0.0
-    money_error: float = 0.0
-    unsolved_intervals: int = 0
-    supplier_eur: float = 0.0
-    operator_eur: float = 0.0
 
-    def close(
-        self, interval: int, clearing: Clearing, metered: Metered, bills: Bills, prices: Prices
-    ) -> None:
-        """Check one interval ``[n]``, row by row; raise RunError where a book does not close."""
-        imbalance, net = bills.imbalance_kwh, metered.net_kwh
-        traded = clearing.fills_kwh != 0.0
-        price = clearing.payment_eur / np.where(traded, clearing.fills_kwh, 1.0)
-        supplier = (
-            np.maximum(imbalance, 0.0) * prices.retail_eur_per_kwh
-            + np.minimum(imbalance, 0.0) * prices.feed_in_eur_per_kwh
-            + bills.closeout_kwh * np.where(traded, price, 0.0)
-        )
-        paid = bills.bill_eur
-        money = np.abs(paid - supplier - clearing.payment_eur).sum() / max(1.0, np.abs(paid).sum())
-        through = max(1.0, np.abs(net).sum())
-        meters = np.abs(clearing.fills_kwh + bills.closeout_kwh + imbalance - net).sum() / through
-        trades = abs(clearing.fills_kwh.sum()) + np.abs(clearing.fills_kwh - bills.traded_kwh).sum()
-        trades /= through
-        upstream = metered.slack_import_kwh - metered.slack_export_kwh
-        feeder = abs(upstream - net.sum() - metered.losses_kwh) / through
-        if np.isnan(feeder):
-            self.unsolved_intervals += 1
-            feeder = 0.0
-        self.supplier_eur += float(supplier.sum())
-        self.operator_eur += float(clearing.payment_eur.sum())
-        errors = [float(error) for error in (money, feeder, meters, trades)]
-        self.money_error = max(self.money_error, errors[0])
-        self.energy_error = max(self.energy_error, *errors[1:])
-        if not all(error <= CLOSING_TOLERANCE for error in errors):  # a NaN does not close either
-            raise RunError(
-                f"interval {interval}: the books do not close (money {money:.2e}, feeder energy "
-                f"{feeder:.2e}, meters {meters:.2e}, trades {trades:.2e}, relative to their scale)"
-            )
+def _charges(
+    prices: Prices, metered: Metered, local_kwh: np.ndarray, peak_kw: np.ndarray | None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the lines of network and state, and what they come to without any trading.
+
+    ``local_kwh`` was bought from neighbours; no more than what was drawn counts.
+    """
+    net, charges = metered.net_kwh, prices.charges
+    nothing = np.zeros_like(net)
+    earned = nothing
+    if prices.compensation_eur_per_kwh is not None:
+        earned = -metered.curtailed_kwh * prices.compensation_eur_per_kwh
+    before = nothing if peak_kw is None else peak_kw
+    if charges is None:
+        names = ("network_kwh", "taxes_kwh", "network_eur", "demand_eur", "taxes_eur")
+        lines = dict.fromkeys(names, nothing)
+        return {**lines, "compensation_eur": earned, "peak_kw": before}, earned
+    drawn = np.maximum(net, 0.0)
+    local = np.minimum(local_kwh, drawn)
+    network_kwh = drawn - local * (1.0 - charges.network_local_share)
+    taxes_kwh = drawn - local * (1.0 - charges.taxes_local_share)
+    peak = np.maximum(before, drawn / charges.interval_h)
+    demand = (peak - before) * charges.demand_eur_per_kw
+    return {
+        "network_kwh": network_kwh,
+        "taxes_kwh": taxes_kwh,
+        "network_eur": network_kwh * charges.network_eur_per_kwh,
+        "demand_eur": demand,
+        "taxes_eur": taxes_kwh * charges.taxes_eur_per_kwh,
+        "compensation_eur": earned,
+        "peak_kw": peak,
+    }, drawn * charges.drawn_eur_per_kwh + demand + earned
+
+
+def _co2(rest_kwh: np.ndarray, metered: Metered, prices: Prices) -> np.ndarray:
+    """Return who carries the CO2 of upstream energy ``[..., n]`` [kg]: those who draw from it."""
+    drawn = np.maximum(rest_kwh, 0.0)
+    total = drawn.sum(-1, keepdims=True)
+    # nobody draws but the feeder has losses: everybody carries the same
+    shares = np.where(total > 0.0, drawn, 1.0) / np.where(total > 0.0, total, drawn.shape[-1])
+    return np.asarray(metered.slack_import_kwh * prices.co2_kg_per_kwh)[..., None] * shares

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import simpy
 
+from cosim.books import Books
 from cosim.case import Case, network_guard
 from cosim.conditions import Conditions
 from cosim.delivery import Metered
@@ -25,8 +26,8 @@ from cosim.feeder.state import SolveStatus
 from cosim.lookout import Lookout
 from cosim.plant import Plant, Solve
 from cosim.post import Post
-from cosim.settlement import Bills, Books, Prices, settle
-from cosim.trade import Asked, Trade, clear_metered, trade
+from cosim.settlement import Bills, Prices
+from cosim.trade import Asked, Trade, settle_trade, trade
 
 #: priorities on one second; SimPy's own events have 0 and 1, disturbances are below
 RESOLVE, DEADLINE, MAIL = 5, 10, 11  # an order that arrives in the second of CLOSE is late
@@ -67,7 +68,13 @@ class Simulation:
         self.env = simpy.Environment(initial_time=case.grid.open_s(0) - 1)
         self.conditions = Conditions(n)
         self.plant = Plant(
-            case.population, case.profiles, case.grid, self.feeder, self.conditions, self._solved
+            case.population,
+            case.profiles,
+            case.grid,
+            self.feeder,
+            self.conditions,
+            self._solved,
+            case.scenario.losses,
         )
         self._desk, self._post = Desk(case), Post(case, self.conditions)
         self._lookout = Lookout(case, self.plant, self.conditions)
@@ -80,6 +87,7 @@ class Simulation:
         self._arrived: list[int] = []  # rows whose order is with the market
         self._asked: Asked | None = None
         self._traded: Trade | None = None
+        self._peak_kw = np.zeros(n)  # highest mean power drawn in an interval of the month
         self._resolving = self._collapsed = False
         self._progress: Callable[[int], None] = lambda second: None
         for rank, (disturbance, name) in enumerate(_named(disturbances), -len(disturbances)):
@@ -109,7 +117,7 @@ class Simulation:
                 self._send(row, self._due_s[row])
 
     def _policies(self) -> Process:
-        """Open the desk, then ask every policy once."""
+        """Open the desk, then ask every policy once in each round of trading."""
         grid = self.case.grid
         for k in range(grid.intervals):
             yield self.due(grid.open_s(k), DEADLINE)
@@ -117,34 +125,22 @@ class Simulation:
             dead = self.plant.dead
             self._present = ~dead if dead.any() else None
             self._seated = None if self._present is None else self._present.tolist()
-            self._arrived, self._bags = [], {}
-            yield self.due(grid.decide_s(k), DEADLINE)
-            self._asked = self._ask(k, prices)
-            self._due_s = None if self._post.instant else self._asked.arrival_s.tolist()
-            decided, self._decided = self._decided, self.env.event()
-            decided.succeed()
+            for turn in range(grid.rounds):
+                yield self.due(grid.decide_s(k, turn), DEADLINE)
+                self._arrived, self._bags = [], {}
+                self._asked = self._ask(k, turn, prices)
+                self._due_s = None if self._post.instant else self._asked.arrival_s.tolist()
+                decided, self._decided = self._decided, self.env.event()
+                decided.succeed()
 
     def _market(self) -> Process:
         """Freeze the book at CLOSE and clear it."""
-        case, grid = self.case, self.case.grid
-        physical = case.scenario.trade_limit == "physical"
+        grid = self.case.grid
         for k in range(grid.intervals):
-            yield self.due(grid.close_s(k), DEADLINE)
-            assert self._asked is not None
-            arrived = np.zeros(len(case.population), dtype=bool)
-            arrived[self._arrived] = True
-            self._traded = trade(
-                case.population,
-                case.market,
-                self._asked,
-                arrived,
-                grid.interval_h,
-                physical_trades=physical,
-                network=self._network,
-            )
-            for told in self._traded.projections:
-                self.tell("network_projection", told.told(grid.interval_h))
-            self._lookout.note(self._traded.clearing)
+            for turn in range(grid.rounds):
+                yield self.due(grid.close_s(k, turn), DEADLINE)
+                self._traded = self._clear(self._traded if turn else None)
+                self._lookout.note(self._traded.clearing)
 
     def _feeder(self) -> Process:
         """Deliver each interval and meter it when it ends."""
@@ -163,9 +159,10 @@ class Simulation:
 
     # ------------------------------------------------------------ steps
 
-    def _ask(self, k: int, prices: Prices) -> Asked:
-        outlook, view = self._lookout.at(k, prices)
-        answer = self._desk.ask(view, self._present, k)
+    def _ask(self, k: int, turn: int, prices: Prices) -> Asked:
+        gate = k * self.case.grid.rounds + turn
+        outlook, view = self._lookout.at(k, turn, prices, self._traded if turn else None)
+        answer = self._desk.ask(view, self._present, gate)
         for note in answer.notes:
             self.tell(note.kind, note.details)
         return Asked(
@@ -174,12 +171,32 @@ class Simulation:
             answer.decision,
             answer.own_quantity,
             answer.own_price,
-            self._post.arrival_s(k, self.case.grid.decide_s(k)),
-            self._post.draw(k),
+            self._post.arrival_s(gate, self.case.grid.decide_s(k, turn)),
+            self._post.draw(gate),
             answer.supervised,
             view.battery_kw,
             self._lookout.measured_kvar(),
         )
+
+    def _clear(self, before: Trade | None) -> Trade:
+        """Return the trade of the open round, which follows the one ``before``."""
+        case, asked = self.case, self._asked
+        assert asked is not None
+        arrived = np.zeros(len(case.population), dtype=bool)
+        arrived[self._arrived] = True
+        traded = trade(
+            case.population,
+            case.market,
+            asked,
+            arrived,
+            case.grid.interval_h,
+            physical_trades=case.scenario.trade_limit == "physical",
+            held_kwh=None if before is None else before.total.fills_kwh,
+            network=self._network,
+        )
+        for told in traded.projections:
+            self.tell("network_projection", told.told(case.grid.interval_h))
+        return traded if before is None else replace(traded, earlier=before.rounds)
 
     def _send(self, row: int, second: float) -> None:
         """Put an order in the bag of its arrival second; bags of one second share an event."""
@@ -193,15 +210,16 @@ class Simulation:
         bag.append(row)
 
     def _meter(self, k: int, traded: Trade) -> None:
-        metered, prices = self.plant.meter(), traded.asked.prices
-        settled = metered
-        if self.case.market.on_metered:
-            traded = clear_metered(self.case.market, traded, metered.net_kwh)
+        case, metered, peak_kw = self.case, self.plant.meter(), self._peak_kw
+        if self._lookout.begins_month(k):
+            peak_kw = np.zeros_like(peak_kw)
+        traded, settled, bills = settle_trade(
+            case.population, case.market, traded, metered, peak_kw
+        )
+        if case.market.on_metered:
             self._lookout.note(traded.clearing)
-            # what was metered was delivered: an outage takes nothing of it
-            settled = replace(metered, dead_share=np.zeros_like(metered.dead_share))
-        bills = settle(self.case.population, traded.clearing, settled, prices)
-        self.books.close(k, traded.clearing, settled, bills, prices)
+        self._peak_kw = bills.peak_kw
+        self.books.close(k, traded.total, settled, bills, traded.asked.prices, peak_kw)
         self.recorder.interval(Interval(k, traded, metered, bills))
         self._progress(self.case.grid.start_s(k + 1))
 

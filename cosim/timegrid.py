@@ -18,7 +18,7 @@ class TimeGrid:
     """The market intervals of a run.
 
     ``start`` is tz-aware; ``zone`` is the civil zone in which tariffs, time-of-day features and
-    the calendar are read.
+    the calendar are read. Each delivery is traded in ``rounds``, which share the lead equally.
     """
 
     start: datetime
@@ -26,6 +26,7 @@ class TimeGrid:
     intervals: int
     lead_s: int
     zone: tzinfo
+    rounds: int = 1
 
     @property
     def interval_h(self) -> float:
@@ -45,13 +46,17 @@ class TimeGrid:
         """Second at which the gate OPENs: prices are published, prosumers queue at the desk."""
         return self.start_s(interval) - self.lead_s
 
-    def decide_s(self, interval: int) -> int:
-        """Second at which the policies DECIDE."""
-        return self.start_s(interval) - self.lead_s + 1
+    def decide_s(self, interval: int, turn: int = 0) -> int:
+        """Second at which the policies DECIDE in a round."""
+        return self.open_s(interval) + turn * self.lead_s // self.rounds + 1
 
-    def close_s(self, interval: int) -> int:
-        """Second at which the book CLOSEs; an order that arrives then or later is late."""
-        return self.start_s(interval) - 1
+    def close_s(self, interval: int, turn: int = -1) -> int:
+        """Second at which the book of a round CLOSEs, by default the last.
+
+        An order that arrives then or later is late.
+        """
+        number = turn % self.rounds + 1
+        return self.open_s(interval) + number * self.lead_s // self.rounds - 1
 
     def utc(self, second: int) -> datetime:
         """UTC instant of a simulation second."""
@@ -68,6 +73,10 @@ class TimeGrid:
     def local_weekdays(self) -> np.ndarray:
         """Civil weekday at the start of each interval ``[T]``, Monday 0."""
         return self._civil(lambda t: float(t.weekday()))
+
+    def local_dates(self) -> np.ndarray:
+        """Civil date at the start of each interval ``[T]``, as ``datetime64[D]``."""
+        return self._civil(lambda t: np.datetime64(t.date()))
 
     def _civil(self, read: object) -> np.ndarray:
         assert callable(read)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -14,6 +14,7 @@ from cosim.errors import did_you_mean
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\Z")
 _EXAMPLE = "2016-01-18 17:30"
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199  # of weather, prices and zones that mean anything
 
 
@@ -56,6 +57,37 @@ def _moment(value: Any) -> Any:
     return when
 
 
+def _date(value: Any) -> Any:
+    """Read ``2016-12-25``."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        found = date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"must be a date such as 2016-12-25, got {value!r}") from None
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise ValueError(f"'{value}' lies outside the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return found
+
+
+def _months(value: Any) -> Any:
+    """Return the numbers of a month or of a span, which may go over the new year."""
+    if isinstance(value, tuple):
+        return value
+    words = value.lower().split("-") if isinstance(value, str) else [str(value)]
+    ends = [_month(word.strip()) for word in words]
+    if len(ends) > 2 or 0 in ends:
+        raise ValueError(f"must be a month, 1 to 12 or jan to dec, or nov-mar, got {value!r}")
+    return tuple((ends[0] - 1 + k) % 12 + 1 for k in range((ends[-1] - ends[0]) % 12 + 1))
+
+
+def _month(word: str) -> int:
+    """Return the number of a month, 0 for anything else."""
+    if word in _MONTHS:
+        return _MONTHS.index(word) + 1
+    return int(word) if re.fullmatch("[1-9]|1[0-2]", word) else 0
+
+
 Name = Annotated[str, AfterValidator(_checked_name)]
 Zone = Annotated[str, AfterValidator(_checked_zone)]
 Moment = Annotated[
@@ -65,3 +97,17 @@ Moment = Annotated[
 ]
 PricePerKwh = Annotated[float, Field(ge=-5.0, le=5.0)]
 HourOfDay = Annotated[float, Field(ge=0.0, le=24.0)]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+CivilDate = Annotated[
+    date,
+    BeforeValidator(_date),
+    WithJsonSchema({"type": "string", "format": "date", "examples": ["2016-12-25"]}),
+]
+#: the numbers of one month or of a span
+MonthSpan = Annotated[
+    tuple[int, ...],
+    BeforeValidator(_months),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 12}, {"type": "string"}]}
+    ),
+]

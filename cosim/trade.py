@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from cosim.arrays import freeze
+from cosim.delivery import Metered
 from cosim.errors import CosimError, PluginError
 from cosim.guard import Decision, Guarded, Outlook, guard
 from cosim.markets.base import Clearing, Market, MarketContext, Orders, nothing_traded
@@ -14,7 +17,7 @@ from cosim.physics.battery import feasible_range_kw
 from cosim.population import Population
 from cosim.projection import Forecast, NetworkGuard, Projection, project
 from cosim.reason import Reason
-from cosim.settlement import Prices
+from cosim.settlement import Bills, Prices, settle
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,18 @@ class Trade:
     orders: Orders  # as sent: quantity 0 where none
     arrived: np.ndarray  # bool [..., n], in the book at CLOSE
     clearing: Clearing
+    earlier: tuple[Trade, ...] = ()  # the rounds of trading before this one
     projections: tuple[Projection, ...] = ()  # one for each lane with a limit in danger
+
+    @property
+    def rounds(self) -> tuple[Trade, ...]:
+        """All rounds of trading for the interval, in their order."""
+        return (*self.earlier, self)
+
+    @property
+    def total(self) -> Clearing:
+        """What all rounds together come to; prices are averages over what they traded."""
+        return _added([each.clearing for each in self.rounds]) if self.earlier else self.clearing
 
 
 def trade(
@@ -56,13 +70,29 @@ def trade(
     hours: float,
     *,
     physical_trades: bool = True,
+    held_kwh: np.ndarray | None = None,
     network: NetworkGuard | None = None,
 ) -> Trade:
-    """Guard the decisions and clear the orders that ``arrived`` in time."""
-    guarded = _guarded(population, asked, asked.requested, hours, physical_trades)
+    """Guard the decisions and clear the orders that ``arrived`` in time.
+
+    ``held_kwh`` ``[..., n]`` was traded for this interval before, > 0 bought: an order is for the
+    rest of the position. ``network``: batteries keep the feeder's limits, too.
+    """
+    again = partial(
+        guard,
+        population,
+        asked.outlook,
+        hours=hours,
+        own_quantity=asked.own_quantity,
+        own_price=asked.own_price,
+        physical_trades=physical_trades,
+        held_kwh=held_kwh,
+        before_kw=asked.battery_kw,
+    )
+    guarded = again(asked.requested)
     projections: tuple[Projection, ...] = ()
     if network is not None:
-        guarded, projections = _kept(population, asked, guarded, hours, physical_trades, network)
+        guarded, projections = _kept(population, asked, guarded, hours, again, network)
     if asked.supervised is not None:
         flagged = guarded.reason | np.where(asked.supervised, Reason.FALLBACK, 0).astype(np.int16)
         guarded = replace(guarded, reason=flagged)
@@ -72,23 +102,10 @@ def trade(
     orders = Orders(ranks, quantity, price, asked.arrival_s, asked.draw, partner)
     book = replace(orders, quantity_kwh=np.where(arrived, quantity, 0.0))
     if market.on_metered:
-        return Trade(asked, guarded, orders, arrived, nothing_traded(quantity), projections)
-    return Trade(asked, guarded, orders, arrived, _cleared(market, book, asked.prices), projections)
-
-
-def _guarded(
-    population: Population, asked: Asked, requested: Decision, hours: float, physical: bool
-) -> Guarded:
-    return guard(
-        population,
-        asked.outlook,
-        requested,
-        hours,
-        own_quantity=asked.own_quantity,
-        own_price=asked.own_price,
-        physical_trades=physical,
-        before_kw=asked.battery_kw,
-    )
+        clearing = nothing_traded(quantity)
+    else:
+        clearing = _cleared(market, book, asked.prices)
+    return Trade(asked, guarded, orders, arrived, clearing, projections=projections)
 
 
 def _kept(
@@ -96,7 +113,7 @@ def _kept(
     asked: Asked,
     guarded: Guarded,
     hours: float,
-    physical: bool,
+    again: Callable[[Decision], Guarded],
     network: NetworkGuard,
 ) -> tuple[Guarded, tuple[Projection, ...]]:
     """Return decisions that keep the feeder's limits too, as far as batteries can."""
@@ -116,25 +133,60 @@ def _kept(
     moved = kept != wanted
     if not moved.any():
         return guarded, tuple(found)
-    request = replace(asked.requested, battery_kw=np.where(moved, kept, asked.requested.battery_kw))
-    again = _guarded(population, asked, request, hours, physical)
+    power = np.where(moved, kept, asked.requested.battery_kw)
+    after = again(replace(asked.requested, battery_kw=power))
     flag = np.where(moved, Reason.NETWORK, 0).astype(np.int16)
-    reason = guarded.reason | again.reason | flag
-    return replace(again, reason=reason, moved_kw=kept - wanted), tuple(found)
+    reason = guarded.reason | after.reason | flag
+    return replace(after, reason=reason, moved_kw=kept - wanted), tuple(found)
 
 
 def clear_metered(market: Market, traded: Trade, net_kwh: np.ndarray) -> Trade:
     """Return the trade of an ``on_metered`` market after delivery, of metered net energy."""
     prices = traded.asked.prices
-    worst = np.where(net_kwh > 0.0, prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
+    worst = np.where(net_kwh > 0.0, prices.worth_eur_per_kwh, prices.feed_in_eur_per_kwh)
     orders = traded.orders
     book = Orders(orders.prosumer, net_kwh, worst, np.zeros_like(net_kwh))
     return replace(traded, clearing=_cleared(market, book, prices))
 
 
+def settle_trade(
+    population: Population,
+    market: Market,
+    traded: Trade,
+    metered: Metered,
+    peak_kw: np.ndarray | None = None,
+) -> tuple[Trade, Metered, Bills]:
+    """Return the bills of an interval, and the trade and the meter they are of.
+
+    An ``on_metered`` market clears only now. What was metered was delivered: an outage takes
+    nothing of it.
+    """
+    if market.on_metered:
+        traded = clear_metered(market, traded, metered.net_kwh)
+        metered = replace(metered, dead_share=np.zeros_like(metered.dead_share))
+    bills = settle(population, traded.total, metered, traded.asked.prices, peak_kw)
+    return traded, metered, bills
+
+
+def _added(rounds: Sequence[Clearing]) -> Clearing:
+    """Return the sum of clearings; the volume is what changes hands in the end."""
+    fills = np.sum([each.fills_kwh for each in rounds], axis=0)
+    volume = np.stack([each.volume_kwh for each in rounds])
+    with np.errstate(invalid="ignore"):
+        buy, sell = (
+            np.nansum(volume * np.stack(prices), axis=0) / volume.sum(0)
+            for prices in (
+                [each.buy_price_eur_per_kwh for each in rounds],
+                [each.sell_price_eur_per_kwh for each in rounds],
+            )
+        )
+    payment = np.sum([each.payment_eur for each in rounds], axis=0)
+    return Clearing(fills, payment, np.maximum(fills, 0.0).sum(-1), buy, sell)
+
+
 def _cleared(market: Market, book: Orders, prices: Prices) -> Clearing:
     """Clear a book; a mechanism that fails or breaks its contract is named."""
-    context = MarketContext(prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh)
+    context = MarketContext(prices.worth_eur_per_kwh, prices.feed_in_eur_per_kwh)
     try:
         clearing = market.clear(book, context)
         wrong = _wrong(book.quantity_kwh, clearing)

@@ -183,6 +183,19 @@ def test_bills_are_shared_on_metered_energy(clear: Clear) -> None:
     assert ordered["fills_kwh"] == pytest.approx([1.0, -2.0 / 7.0, -5.0 / 7.0])
 
 
+def test_the_table_shows_the_energy_that_was_cleared(clear: Clear) -> None:
+    """What was metered where that is settled, what was ordered elsewhere."""
+    text = "prosumer,quantity_kwh,metered_kwh\na,1,3\nb,-2,-1\nc,-5,1\n"
+    for market, head, cells in (
+        ("bill_sharing", "metered [kWh]", ["3", "-1", "1"]),
+        ("mid_market_rate", "quantity [kWh]", ["1", "-2", "-5"]),
+    ):
+        code, out, _ = clear(market, text)
+        first, *rows = out.splitlines()
+        assert code == 0 and head in first
+        assert [row.split()[1] for row in rows[:3]] == cells
+
+
 def test_rows_may_have_a_tariff_of_their_own(clear: Clear) -> None:
     """The band is 0.06 to 0.12: 1 kWh at 0.09, the buyer's other one at 0.12."""
     text = "prosumer,quantity_kwh,retail_eur_per_kwh,feed_in_eur_per_kwh\na,2,0.12,\nb,-1,,0.06\n"

@@ -349,8 +349,10 @@ def test_check_says_what_a_scenario_is(village: Path, capsys: Captured) -> None:
             "that one with 'all: null' and add a group for all after this one",
         ),
         (
-            ["groups={all: null, owners: {members: battery, policy: passive}, last: {policy: "
-             "passive}}"],
+            [
+                "groups={all: null, owners: {members: battery, policy: passive}, last: {policy: "
+                "passive}}"
+            ],
             "group 'owners' has no participant\n",
         ),
         (

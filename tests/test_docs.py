@@ -77,9 +77,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def reader(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+def reader(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return the working folder of a reader: scenarios, results, and no plug-ins afterwards."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outputs").symlink_to(results, target_is_directory=True)
@@ -266,9 +264,10 @@ def anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", DOCS.values(), ids=shown)
 def test_lines_but_those_of_tables_fit_the_screen(page: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
-    assert page == DOCS["reference"] or [
-        line for line in lines if len(line) > 100 and not line.startswith("|")
-    ] == []
+    assert (
+        page == DOCS["reference"]
+        or [line for line in lines if len(line) > 100 and not line.startswith("|")] == []
+    )
 
 
 # ---------------------------------------------------------------- reference

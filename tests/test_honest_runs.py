@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cosim.books import Books
 from cosim.case import Case, load_case
 from cosim.record import MemoryRecorder, RunSummary
 from cosim.scenario import load_scenario
-from cosim.settlement import Books
 from cosim.simulation import Interval, Simulation
 
 SUMMER = Path(__file__).resolve().parents[1] / "scenarios" / "ten_lines.yaml"

@@ -1,18 +1,26 @@
-"""The halves of an interval over lanes: a stack of intervals gives what a run gave one by one."""
+"""Lanes: a stack of intervals, or of whole episodes, gives what a run gave one by one."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import PrivateAttr
 
-from cosim.case import Case, load_case
+from cosim import plugins
+from cosim.case import Case, Seat, load_case
 from cosim.delivery import advance, deliver, meter
+from cosim.episode import Episode, lived, whole
+from cosim.errors import InputError
+from cosim.feeder.state import SolveStatus
 from cosim.guard import Decision, Outlook
+from cosim.lanes import Lanes, Step
+from cosim.observe import FEATURES
 from cosim.plant import Solve
+from cosim.policy import Policy, PolicyContext
 from cosim.record import MemoryRecorder
 from cosim.scenario import load_scenario
 from cosim.settlement import Prices, settle
@@ -121,3 +129,184 @@ def test_lanes_are_delivered_metered_and_settled_as_single_intervals(
             same(getattr(metered, name)[k], getattr(interval.metered, name))
         np.testing.assert_allclose(bills.bill_eur[k], interval.bills.bill_eur, rtol=0, atol=1e-12)
         np.testing.assert_allclose(bills.co2_kg[k], interval.bills.co2_kg, rtol=0, atol=1e-12)
+
+
+# ---------------------------------------------------------------- whole episodes side by side
+
+
+class Moody(Policy):
+    """Decides by all it sees, remembers and draws, so that a bit of difference spreads."""
+
+    features = tuple(FEATURES)
+    actions = ("battery_kw", "quantity_kwh", "price_eur_per_kwh")
+    draws = 2
+
+    _seen: list[np.ndarray] = PrivateAttr(default_factory=list)
+
+    def start(self, count: int) -> np.ndarray:
+        return np.zeros(count)
+
+    def act(
+        self, observations: np.ndarray, context: PolicyContext, memory: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        self._seen.append(observations)
+        told = dict(zip(FEATURES, observations.T, strict=True))
+        mood = np.sin(observations.cumsum(-1)[:, -1] + memory)
+        net = told["forecast_net_kw"]
+        price = told["feed_in_eur_per_kwh"] + 0.3 * context.draws[:, 0]
+        power = 3.0 * mood * context.draws[:, 1]
+        return np.stack([power, (net + power) * context.interval_h * 0.8, price], -1), 0.5 * mood
+
+
+def moody(case: Case) -> tuple[Case, Moody]:
+    """Return the case with half of everybody moody, and what they see."""
+    half, policy = np.arange(0, len(case.population), 2), Moody()
+    left = [replace(s, rows=np.setdiff1d(s.rows, half)) for s in case.seats]
+    seats = (*(seat for seat in left if len(seat.rows)), Seat("moody", policy, half))
+    return replace(case, seats=seats), policy
+
+
+def fillings(case: Case, days: tuple[int, ...]) -> list[Episode]:
+    """Return episodes of a day: other days, seeds and fillings, two of them with the same seed."""
+    shares = np.random.default_rng(4).uniform(size=(len(days), len(case.population)))
+    seeds = (11, 5, 11)
+    return [
+        Episode(day, 1, seed, None if seed == 5 else share)
+        for day, seed, share in zip(days, seeds, shares, strict=True)
+    ]
+
+
+def assert_lanes_are_single_runs(case: Case, days: tuple[int, ...] = (0, 0, 0)) -> list[Step]:
+    """Everything that happens in lanes is what happens in runs of their own, to 1e-9."""
+    case, seen = moody(case)
+    episodes = fillings(case, days)
+    lanes = Lanes(case, episodes)
+    steps = []
+    while not lanes.done:
+        steps.append(lanes.step())
+    together = [each.reshape(len(episodes), -1, len(FEATURES)) for each in seen._seen]
+    assert len(steps) == len(together) == 86_400 // case.grid.interval_s
+    for lane, episode in enumerate(episodes):
+        own = lived(case, episode)
+        assert own.scenario.seed == episode.seed
+        kept = Kept(own)
+        seen._seen.clear()
+        Simulation(own, kept).run()
+        assert len(kept.solves) == len(kept.intervals) == len(steps)
+        for k, step in enumerate(steps):
+            close(together[k][lane], seen._seen[k])
+            compare(kept.intervals[k], kept.solves[k], step, lane)
+    return steps
+
+
+def close(one: np.ndarray, other: np.ndarray) -> None:
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
+
+
+def compare(interval: Interval, solve: Solve, step: Step, lane: int) -> None:
+    """Hold one interval of a run against that of a lane."""
+    assert interval.index == step.index == solve.interval
+    pairs = [
+        (interval.bills, step.bills),
+        (interval.metered, step.metered),
+        (interval.trade.clearing, step.trade.clearing),
+        (interval.trade.guarded, step.trade.guarded),
+        (interval.trade.guarded.decision, step.trade.guarded.decision),
+        (interval.trade.asked.outlook, step.trade.asked.outlook),
+        (interval.trade.orders, step.trade.orders),
+        (solve.grid, step.delivery.grid),
+    ]
+    assert np.array_equal(interval.trade.arrived, step.trade.arrived[lane])
+    for single, many in pairs:
+        for name, value in vars(single).items():
+            if isinstance(value, np.ndarray | float):
+                lanes = np.asarray(getattr(many, name))
+                close(lanes[lane] if lanes.ndim > np.ndim(value) else lanes, value)
+    close(step.delivery.p_kw[lane], solve.p_kw)
+
+
+@pytest.mark.parametrize("market", plugins.names("market"))
+def test_lanes_are_single_runs_under_every_market(village: Any, market: str) -> None:
+    case = village.case(market=market, latency={"max_s": 70}, forecast="noisy")
+    steps = assert_lanes_are_single_runs(case)
+    volume = np.sum([step.trade.clearing.volume_kwh for step in steps], axis=0)
+    if market != "bilateral":  # it trades where somebody prefers a partner
+        assert ((volume > 0.0) == (market != "none")).all()
+    arrived = np.mean([step.trade.arrived for step in steps])
+    assert 0.3 < arrived < 0.95  # some orders are late, others not
+
+
+@pytest.mark.parametrize("forecast", ["perfect_interval", "persistence"])
+def test_lanes_are_single_runs_on_other_days(forecast: str) -> None:
+    overrides = ["time.days=3", f"forecast={forecast}", "trade_limit=none"]
+    case = load_case(load_scenario(SUMMER, overrides))
+    steps = assert_lanes_are_single_runs(case, (0, 2, 1))
+    net = np.stack([step.metered.net_kwh for step in steps])
+    assert not np.allclose(net[:, 0], net[:, 1])
+
+
+def test_lanes_collapse_as_single_runs(village: Any) -> None:
+    case = village.case()
+    load = case.profiles.load_kw.copy()
+    load[20:24] *= 1000.0
+    steps = assert_lanes_are_single_runs(
+        replace(case, profiles=replace(case.profiles, load_kw=load))
+    )
+    status = np.stack([step.delivery.grid.status for step in steps])
+    assert (status[20:24] == SolveStatus.COLLAPSE).all() and (status[24:] == SolveStatus.OK).all()
+
+
+BORDERS = {"start": "2016-07-18T06:00", "end": "2016-07-18T18:30"}
+BETWEEN = {"start": "2016-07-18T06:10:30", "end": "2016-07-18T18:40:10"}
+
+
+def test_disturbances_between_deliveries_act_in_lanes_as_in_runs(village: Any) -> None:
+    disturbances = [
+        {"kind": "cold_snap", **BORDERS, "load_factor": [1.3, 1.6], "groups": ["owners"]},
+        {"kind": "pv_collapse", **BORDERS},
+        {"kind": "price_shock", **BETWEEN},
+        {"kind": "message_loss", **BETWEEN, "probability": 0.3, "delay_s": 40},
+    ]
+    case = village.case(disturbances=disturbances)
+    steps = assert_lanes_are_single_runs(case)
+    arrived = np.stack([step.trade.arrived for step in steps])
+    assert arrived[:12].all() and not arrived[13:36].all() and arrived[38:].all()
+
+
+@pytest.mark.parametrize(
+    ("disturbance", "why"),
+    [
+        ({"kind": "pv_collapse", **BETWEEN}, "while a delivery runs"),
+        ({"kind": "supply_outage", **BORDERS}, "it switches the feeder"),
+        ({"kind": "line_outage", **BORDERS, "line": "line2"}, "it switches the feeder"),
+    ],
+)
+def test_what_lanes_cannot_play_is_refused_by_name(
+    village: Any, disturbance: dict[str, Any], why: str
+) -> None:
+    case = village.case(disturbances=[disturbance])
+    with pytest.raises(InputError) as refused:
+        Lanes(case, [whole(case)])
+    for text in (disturbance["kind"], why, "2016-07-18 06:", "cosim.envs"):
+        assert text in str(refused.value)
+
+
+def test_who_is_dead_from_the_start_stays_away_in_lanes_too(village: Any, tmp_path: Path) -> None:
+    import pandapower
+
+    net = pandapower.networks.four_loads_with_branches_out()
+    net.line.loc[net.line.index[-1], "in_service"] = False
+    pandapower.to_json(net, str(tmp_path / "net.json"))
+    case = village.case(feeder={"source": "json", "name": str(tmp_path / "net.json")})
+    lanes = Lanes(case, [whole(case)])
+    assert 0 < lanes.present.sum() < len(case.population)
+    steps = assert_lanes_are_single_runs(case)
+    assert not steps[20].trade.arrived[:, ~lanes.present].any()
+
+
+def test_lanes_refuse_episodes_that_do_not_fit(village: Any) -> None:
+    case = village.case()
+    with pytest.raises(ValueError, match="one length"):
+        Lanes(case, [Episode(0, 1, 1), Episode(0, 2, 1)])
+    with pytest.raises(ValueError, match="within the days"):
+        Lanes(case, [Episode(1, 1, 1)])

@@ -137,9 +137,7 @@ def test_a_simbench_home_without_its_battery() -> None:
         ("variants: {v: {b: 1}}", "variants: {v: null, w: null}", {"variants": {}}),
     ],
 )  # fmt: skip
-def test_null_removes_a_key_and_nothing_else(
-    base: str, child: str, merged: dict[str, Any]
-) -> None:
+def test_null_removes_a_key_and_nothing_else(base: str, child: str, merged: dict[str, Any]) -> None:
     assert plain(merge(nodes(base), nodes(child))) == merged
 
 
@@ -174,10 +172,10 @@ def studies(tmp_path: Path, village: Any, write: Write) -> Path:
     for name in ("homes.csv", "series.csv"):
         (tmp_path / "base").mkdir(exist_ok=True)
         shutil.copy(village.folder / name, tmp_path / "base" / name)
-    write("base/co2.csv", "time,co2_kg_per_kwh\n" + "".join(
+    write("base/co2.csv", "time,value\n" + "".join(
         f"2016-07-{17 + (22 + h) // 24}T{(22 + h) % 24:02}:00Z,0.3\n" for h in range(26)
     ))  # fmt: skip
-    write("base/base.yaml", BASE + "co2: {csv: co2.csv}\n")
+    write("base/base.yaml", BASE + "co2: {series: {format: plain, file: co2.csv, unit: kg/kWh}}\n")
     (tmp_path / "own").mkdir()
     return tmp_path
 
@@ -186,9 +184,7 @@ def files(loaded: LoadedScenario) -> list[str]:
     return [name for name, _ in load_case(loaded).files]
 
 
-def test_files_are_looked_for_beside_the_file_that_names_them(
-    studies: Path, write: Write
-) -> None:
+def test_files_are_looked_for_beside_the_file_that_names_them(studies: Path, write: Write) -> None:
     child = write("own/child.yaml", "extends: ../base/base.yaml\nname: child\n")
     case = load_case(load_scenario(child))
     names = [str(Path("..", "base", name)) for name in ("homes.csv", "series.csv", "co2.csv")]
@@ -223,10 +219,8 @@ def test_a_file_that_is_missing_is_not_taken_from_another_folder(
     assert f"read for {studies / 'own' / '..' / 'base' / 'base.yaml'}:4:11" in str(caught.value)
 
 
-def test_files_of_a_variant_are_beside_the_file_that_holds_it(
-    studies: Path, write: Write
-) -> None:
-    variant = "variants: {clean: {co2: {csv: clean.csv}}}\n"
+def test_files_of_a_variant_are_beside_the_file_that_holds_it(studies: Path, write: Write) -> None:
+    variant = "variants: {clean: {co2: {series: {format: plain, file: clean.csv, unit: kg/kWh}}}}\n"
     write("base/base.yaml", BASE + variant)
     text = (studies / "base" / "co2.csv").read_text().replace("0.3", "0.1")
     write("base/clean.csv", text)

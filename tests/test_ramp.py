@@ -73,7 +73,7 @@ def test_power_stays_within_the_ramp_unless_the_energy_forces_it(
         nothing,
         nothing.astype(bool),
         0.25,
-        before,
+        before_kw=before,
     )
     assert np.array_equal(flow.battery_kw, power)  # the plant executes it exactly
     again = guarded(home, outlook, done.decision, before)

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cosim.books import CLOSING_TOLERANCE, Books
 from cosim.delivery import Metered
 from cosim.errors import RunError
 from cosim.markets.base import Clearing, Market, MarketContext, Orders
 from cosim.markets.none import NoMarket
 from cosim.markets.uniform_price import UniformPrice
 from cosim.population import Population
-from cosim.settlement import CLOSING_TOLERANCE, Bills, Books, Prices, settle
+from cosim.settlement import Bills, Prices, settle
 
 PopulationOf = Callable[..., Population]
 MeteredOf = Callable[..., Metered]

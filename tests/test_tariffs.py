@@ -12,7 +12,7 @@ import pytest
 from cosim.errors import InputError, Problem
 from cosim.population import Population, Tariffs
 from cosim.scenario import Scenario, load_scenario
-from cosim.tariffs import intensity_of, tariffs_of
+from cosim.tariffs import intensity_of, series_of, tariffs_of
 
 MONDAY, SPRING, AUTUMN = "2016-01-18", "2016-03-27", "2016-10-30"
 BASE = {"retail_eur_per_kwh": 0.20, "feed_in_eur_per_kwh": 0.10}
@@ -165,7 +165,9 @@ def test_a_groups_own_tariff_replaces_the_scenarios_whole(village: Any) -> None:
 
 
 def intensity(scenario: Scenario, folder: Path = Path()) -> np.ndarray:
-    return intensity_of(scenario, scenario.grid(), folder)[0]
+    grid = scenario.grid()
+    read = {path: file.load(folder, grid, unit)[0] for path, file, unit in series_of(scenario)}
+    return intensity_of(scenario, grid, read)
 
 
 def test_a_constant_intensity_holds_always(settled: Settled) -> None:
@@ -207,8 +209,8 @@ def co2_file(folder: Path, values: list[Any], first: str = "00:00", minutes: int
 
 
 def from_file(unit: str = "kg/kWh", **keys: Any) -> dict[str, Any]:
-    place = {"csv": "co2.csv", "time_column": "when", "column": "co2", "unit": unit}
-    return place | {"time_zone": "Europe/Berlin"} | keys
+    place = {"format": "plain", "file": "co2.csv", "time_column": "when", "column": "co2"}
+    return {"series": place | {"unit": unit, "time_zone": "Europe/Berlin"} | keys}
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("g/kWh", 1.0), ("kg/kWh", 1e-3)])
@@ -232,7 +234,7 @@ def test_an_intensity_that_no_power_station_has_is_refused(
         return
     (problem,) = refused(scenario, folder)
     assert problem.where == "co2.csv:22, column 'co2'"
-    assert f"outside 0 to {highest:g} {unit}" in problem.what
+    assert "outside 0 to 3 kg/kWh" in problem.what
     assert problem.remedy == "check the unit"
 
 

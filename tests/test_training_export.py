@@ -15,11 +15,12 @@ from agents.self_consumption import SelfConsumption
 from cosim.bundle.card import Evaluation, Figure, Training
 from cosim.bundle.load import Bundle, load_bundle
 from cosim.case import Case, load_case
+from cosim.episode import window
 from cosim.errors import InputError, PluginError
 from cosim.policy import PolicyContext
 from cosim.scenario import load_scenario
 from cosim.simulation import Simulation
-from cosim.training.days import SUMMER_WEEK, WINTER_WEEK, is_test_day, training_blocks, window
+from cosim.training.days import SUMMER_WEEK, WINTER_WEEK, is_test_day, training_blocks
 from cosim.training.export import Description, Input, Scaling, to_onnx, write_bundle
 from cosim.training.judge import Period, judge, paired_interval
 from cosim.training.lane import Lane, Purse, stored_value
@@ -159,21 +160,27 @@ def test_a_window_is_the_scenario_of_those_days(case: Case) -> None:
 ASIDE = PolicyContext(np.zeros(0, int), 0, 0.25, np.zeros((0, 0)))
 
 
+def lane_of(case: Case, rows: np.ndarray, *features: str) -> Lane:
+    return Lane(rows, stored_value(case, rows), features)
+
+
 def test_the_chair_sees_the_world_of_a_run(case: Case, rows: np.ndarray) -> None:
     """A rule acting through the chair earns to the bit what it earns at the desk."""
     cut = window(case, 0, 1, half(case))
     purse = Purse(cut, rows, stored_value(cut, rows))
     Simulation(cut, purse).run()
-    lane, rule = Lane("learner", SelfConsumption.features), SelfConsumption()
-    seen: np.ndarray | None = lane.reset(cut)
-    earned, steps = [], 0
-    while seen is not None:
-        seen, worth = lane.step(rule.act(seen, ASIDE, None)[0])
+    lane, rule = lane_of(case, rows, *SelfConsumption.features), SelfConsumption()
+    turn = lane.reset(cut)
+    earned = []
+    while not turn.over:
+        assert turn.interval == len(earned)
+        turn, worth = lane.step(rule.act(turn.observations, ASIDE, None)[0])
         earned.append(worth)
-        steps += 1
-    assert steps == cut.grid.intervals
+    assert len(earned) == cut.grid.intervals
     assert not earned[0].any()  # nothing is settled yet
-    assert np.allclose(np.sum(earned, axis=0), purse.take(), rtol=0, atol=1e-12)
+    assert np.allclose(np.sum(earned, axis=(0, -1)), purse.take(), rtol=0, atol=1e-12)
+    with pytest.raises(RuntimeError, match="reset"):
+        lane.step(np.zeros((len(rows), 1)))
 
 
 def test_worth_is_bills_wear_and_stored_energy(case: Case, rows: np.ndarray) -> None:
@@ -206,36 +213,16 @@ def test_filling_or_emptying_a_battery_earns_nothing(case: Case, rows: np.ndarra
     assert (value / np.sqrt(eta) >= 0.20 - 1e-12).all()  # for a kWh that replaces it
 
 
-def test_leaving_the_chair_ends_the_run(case: Case) -> None:
-    lane = Lane("learner", ("soc",))
-    lane.reset(window(case, 0, 1, half(case)))
-    thread = lane._thread
-    lane.close()
-    assert thread is not None and not thread.is_alive()
-
-
-def test_an_error_of_the_run_is_raised_where_the_learner_waits(case: Case) -> None:
+def test_an_error_of_the_run_is_raised_where_the_learner_waits(
+    case: Case, rows: np.ndarray
+) -> None:
+    cut = window(case, 0, 1, half(case))
     with pytest.raises(InputError, match="nothing_known"):
-        Lane("learner", ("nothing_known",)).reset(window(case, 0, 1, half(case)))
-    lane = Lane("learner", ("soc",))
-    seen = lane.reset(window(case, 0, 1, half(case)))
+        lane_of(case, rows, "nothing_known").reset(cut)
+    lane = lane_of(case, rows, "soc")
+    lane.reset(cut)
     with pytest.raises(PluginError, match="shape"):
-        lane.step(np.zeros((len(seen), 2)))
-
-
-def test_slots_are_the_prosumers_of_all_lanes(case: Case, rows: np.ndarray) -> None:
-    pytest.importorskip("torch")
-    from cosim.training.vec_env import SharedVecEnv
-
-    env = SharedVecEnv(case, "learner", SCALING, lanes=2, days=1, seed=1, team=0.5)
-    first = env.reset()
-    assert env.num_envs == 2 * len(rows) and first.shape == (env.num_envs, 4)
-    for step in range(96):
-        scaled, rewards, done, infos = env.step(np.zeros((env.num_envs, 1), np.float32))
-        assert np.isfinite(rewards).all() and done.all() == done.any() == (step == 95)
-    assert all("terminal_observation" in info for info in infos)
-    assert not np.array_equal(scaled, first)  # other days, other fillings
-    env.close()
+        lane.step(np.zeros((len(rows), 2)))
 
 
 def test_judging_pairs_days_and_fillings(case: Case, rows: np.ndarray) -> None:

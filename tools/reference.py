@@ -23,6 +23,7 @@ from cosim.record.manifest import columns_json
 from cosim.record.tables import tables_of
 from cosim.report.figures import FIGURES
 from cosim.scenario import Scenario, load_scenario
+from cosim.timeseries.formats import FORMATS, SeriesFile
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference.md"
@@ -49,7 +50,7 @@ Every key, plug-in, feature, column and key figure, taken from the code. How the
 
 * [Scenario keys](#scenario-keys)
 * [Markets](#markets), [Policies](#policies), [Disturbances](#disturbances),
-  [Profile sources](#profile-sources)
+  [Profile sources](#profile-sources), [Series](#series)
 * [Features](#features) and [Actions](#actions)
 * [Tables](#tables), [Key figures](#key-figures), [Figures](#figures)
 """
@@ -106,15 +107,24 @@ def keys(model: Json, definitions: Json, prefix: str = "") -> Iterator[Key]:
         default = "required" if name in required else _default(field)
         text = field.get("description") or _described(field, definitions)
         yield Key(prefix + name, _value(field, definitions), default, text)
+        if _is_series(field):
+            continue  # its keys are those of the formats
         for step, below in _models(field, definitions):
             yield from keys(below, definitions, f"{prefix}{name}{step}.")
+
+
+def _is_series(field: Json) -> bool:
+    """Return whether a field takes a series in one of the formats."""
+    places = (field, *field.get("anyOf", ()))
+    return any(place.get("discriminator", {}).get("propertyName") == "format" for place in places)
 
 
 def _options(field: Json, definitions: Json) -> list[Json]:
     """Return the alternatives of a field, null left out and references followed."""
     if "$ref" in field:
         return [definitions[field["$ref"].rpartition("/")[2]]]
-    found = [o for each in field.get("anyOf", ()) for o in _options(each, definitions)]
+    places = (*field.get("anyOf", ()), *field.get("oneOf", ()))
+    found = [o for each in places for o in _options(each, definitions)]
     return [o for o in found or [field] if o.get("type") != "null"]
 
 
@@ -137,6 +147,8 @@ def _described(field: Json, definitions: Json) -> str:
 
 def _value(field: Json, definitions: Json) -> str:
     """Return in words what a field takes."""
+    if _is_series(field):
+        return "mapping: see [series](#series)"
     return " or ".join(dict.fromkeys(_words(o, definitions) for o in _options(field, definitions)))
 
 
@@ -232,6 +244,20 @@ def _key_table(rows: Iterable[Key]) -> str:
     return table(("key", "value", "default", "meaning"), shown)
 
 
+def series_part() -> str:
+    """Return every format of series with its keys."""
+    usage = "series: {format: NAME, file: prices.csv, key: value}"
+    sections = [_format(name, each) for name, each in FORMATS.items()]
+    return f"In a scenario: `{usage}`.\n\n" + "\n".join(sections)
+
+
+def _format(name: str, each: type[SeriesFile]) -> str:
+    schema = each.model_json_schema()
+    rows = [key for key in keys(schema, schema.get("$defs", {})) if key.path != "format"]
+    text = first_line(sys.modules[each.__module__].__doc__).rstrip(":")
+    return f"### {name}\n\n{text}.\n\n" + _key_table(rows)
+
+
 def plugin_part(kind: str) -> str:
     """Return every plug-in of a kind with its options."""
     usage = KINDS[kind][1]
@@ -297,6 +323,7 @@ def reference() -> str:
     parts = {
         "Scenario keys": scenario_part(),
         **{KINDS[kind][0]: plugin_part(kind) for kind in KINDS},
+        "Series": series_part(),
         "Features": quantity_part(FEATURES),
         "Actions": quantity_part(ACTIONS),
         "Tables": tables_part(),

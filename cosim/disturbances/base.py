@@ -54,6 +54,9 @@ class World(Protocol):
     def scale_pv(self, factor: np.ndarray | float, groups: Sequence[str] = ()) -> Undo:
         """Multiply PV output from now on."""
 
+    def limit_pv(self, share: float, groups: Sequence[str] = ()) -> Undo:
+        """Let PV feed no more than a share of its size; the lowest limit in force counts."""
+
     def scale_prices(self, retail: float = 1.0, feed_in: float = 1.0) -> Undo:
         """Multiply the supplier's prices from the next gate that opens."""
 

@@ -87,6 +87,11 @@ class Market(Plugin):
     def clear(self, orders: Orders, context: MarketContext) -> Clearing:
         """Clear a frozen book; a pure function of its arguments."""
 
+    @property
+    def turns(self) -> int:
+        """In how many rounds a delivery is traded before it begins."""
+        return 1
+
     def named(self) -> Iterable[tuple[tuple[str | int, ...], str]]:
         """Return the prosumers that the options name, each with its place in the options."""
         return ()

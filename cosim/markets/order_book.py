@@ -25,6 +25,19 @@ class OrderBook(Market):
 
     replace: bool = Field(False, description="a later order takes the place of the earlier's rest")
 
+    rounds: int = Field(
+        1,
+        ge=1,
+        le=12,
+        description="gates before each delivery, sharing its lead: at each one, policies decide "
+        "anew and trade what their position still lacks",
+    )
+
+    @property
+    def turns(self) -> int:
+        """In how many rounds a delivery is traded."""
+        return self.rounds
+
     def clear(self, orders: Orders, context: MarketContext) -> Clearing:
         """Let the orders arrive; what each has traded, and at which mean prices."""
         quantity = np.atleast_2d(orders.quantity_kwh)

@@ -20,7 +20,19 @@ sums(
         "bill_eur": "bill_eur",
         "baseline_bill_eur": "baseline_eur",
         "wear_eur": "wear_eur",
-        "operator_surplus_eur": "operator_surplus_eur",
+        **{
+            name: name
+            for name in (
+                "operator_surplus_eur",
+                "network_eur",
+                "demand_eur",
+                "taxes_eur",
+                "imbalance_eur",
+                "imbalance_gain_eur",
+                "imbalance_kwh",
+                "curtailed_kwh",
+            )
+        },
     }
 )
 

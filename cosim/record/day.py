@@ -16,11 +16,14 @@ import numpy as np
 from cosim.feeder.topology import Topology
 from cosim.guard import Guarded
 from cosim.markets.base import Clearing, MarketContext, Orders, welfare_eur
+from cosim.reason import Reason
+from cosim.settlement import LINES
 
 if TYPE_CHECKING:
     from cosim.case import Case
     from cosim.plant import Solve
     from cosim.simulation import Interval
+    from cosim.trade import Trade
 
 Columns = dict[str, np.ndarray]
 
@@ -81,11 +84,16 @@ class Day:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """One day as arrays: ``prosumer`` [T, n], ``market`` [T], ``solve`` [S], ``bus`` [S, b] ..."""
+    """One day as arrays: ``prosumer`` [T, n], ``market`` [T], ``solve`` [S], ``bus`` [S, b] ...
+
+    ``order`` [R, n] and ``book`` [R] are of the rounds of trading, R >= T.
+    """
 
     number: int
     prosumer: Columns
     market: Columns
+    order: Columns
+    book: Columns
     solve: Columns
     bus: Columns
     branch: Columns
@@ -94,10 +102,13 @@ class Stack:
 
 def stack(day: Day, scope: Scope) -> Stack:
     """Stack the values of one day."""
-    prosumer, market = _intervals(day, scope)
+    (order, book), prosumer = _rounds(day, scope), _intervals(day, scope)
+    gains, possible = _welfare(order, prosumer, scope.case.market.on_metered)
+    book |= gains
+    market = _market(day.intervals, order, book) | possible
     solve, topologies = _solves(day.solves)
     return Stack(
-        day.number, prosumer, market, solve, _buses(day.solves, scope),
+        day.number, prosumer, market, order, book, solve, _buses(day.solves, scope),
         _branches(day.solves, scope), topologies,
     )  # fmt: skip
 
@@ -119,7 +130,50 @@ def _scalars(items: Sequence[Any], read: Callable[[Any], Any], kind: Any = float
     return np.array([read(item) for item in items], dtype=kind)
 
 
-def _intervals(day: Day, scope: Scope) -> tuple[Columns, Columns]:
+def _rounds(day: Day, scope: Scope) -> tuple[Columns, Columns]:
+    """Return the orders ``[R, n]`` and the books ``[R]`` of all rounds of trading."""
+    rounds = [(item, number) for item in day.intervals for number in range(scope.case.grid.rounds)]
+    trades = [item.trade.rounds[number] for item, number in rounds]
+
+    def rows(read: Callable[[Trade], Any]) -> np.ndarray:
+        return _rows(trades, read, len(scope.case.population))
+
+    o: Columns = {
+        "requested_kw": rows(lambda t: t.asked.requested.battery_kw),
+        "requested_kwh": rows(lambda t: t.asked.requested.quantity_kwh),
+        "requested_eur_per_kwh": rows(lambda t: t.asked.requested.price_eur_per_kwh),
+        "guarded_kw": rows(lambda t: t.guarded.decision.battery_kw),
+        "reason": rows(lambda t: t.guarded.reason).astype(np.int16),
+        "quantity_kwh": rows(lambda t: t.orders.quantity_kwh),
+        "limit_eur_per_kwh": rows(lambda t: t.orders.price_eur_per_kwh),
+        "arrival_s": rows(lambda t: t.orders.arrival_s),
+        "arrived": rows(lambda t: t.arrived).astype(bool),
+        "fill_kwh": rows(lambda t: t.clearing.fills_kwh),
+        "payment_eur": rows(lambda t: t.clearing.payment_eur),
+    }
+    booked, sent = np.where(o["arrived"], o["quantity_kwh"], 0.0), o["quantity_kwh"] != 0.0
+    return o, {
+        "interval": np.array([item.index for item, _ in rounds], dtype=np.int32),
+        "round": np.array([number for _, number in rounds], dtype=np.int32),
+        "offered_kwh": np.maximum(-booked, 0.0).sum(-1),
+        "requested_kwh": np.maximum(booked, 0.0).sum(-1),
+        **_prices([trade.clearing for trade in trades]),
+        "orders_sent": sent.sum(-1, dtype=np.int32),
+        "orders_late_or_lost": (sent & ~o["arrived"]).sum(-1, dtype=np.int32),
+        "co2_kg_per_kwh": _scalars(trades, lambda t: t.asked.prices.co2_kg_per_kwh),
+    }
+
+
+def _prices(clearings: Sequence[Clearing]) -> Columns:
+    return {
+        "volume_kwh": _scalars(clearings, lambda c: c.volume_kwh),
+        "buy_price_eur_per_kwh": _scalars(clearings, lambda c: c.buy_price_eur_per_kwh),
+        "sell_price_eur_per_kwh": _scalars(clearings, lambda c: c.sell_price_eur_per_kwh),
+    }
+
+
+def _intervals(day: Day, scope: Scope) -> Columns:
+    """Return what prosumers were metered and billed ``[T, n]``."""
     items, n = day.intervals, len(scope.case.population)
 
     def rows(read: Callable[[Interval], Any]) -> np.ndarray:
@@ -127,84 +181,89 @@ def _intervals(day: Day, scope: Scope) -> tuple[Columns, Columns]:
 
     p: Columns = {
         "requested_kw": rows(lambda i: i.trade.asked.requested.battery_kw),
-        "requested_kwh": rows(lambda i: i.trade.asked.requested.quantity_kwh),
-        "requested_eur_per_kwh": rows(lambda i: i.trade.asked.requested.price_eur_per_kwh),
         "setpoint_kw": rows(lambda i: i.trade.guarded.decision.battery_kw),
         "moved_kw": rows(lambda i: _moved(i.trade.guarded)),
-        "reason": rows(lambda i: i.trade.guarded.reason).astype(np.int16),
-        "quantity_kwh": rows(lambda i: i.trade.orders.quantity_kwh),
-        "limit_eur_per_kwh": rows(lambda i: i.trade.orders.price_eur_per_kwh),
-        "arrival_s": rows(lambda i: i.trade.orders.arrival_s),
-        "arrived": rows(lambda i: i.trade.arrived).astype(bool),
-        "fill_kwh": rows(lambda i: i.trade.clearing.fills_kwh),
-        "payment_eur": rows(lambda i: i.trade.clearing.payment_eur),
+        "stand_in": rows(lambda i: i.trade.guarded.reason & Reason.FALLBACK != 0),
         "forecast_load_kw": rows(lambda i: i.trade.asked.outlook.load_kw),
         "forecast_pv_kw": rows(lambda i: i.trade.asked.outlook.pv_kw),
         "retail_eur_per_kwh": rows(lambda i: i.trade.asked.prices.retail_eur_per_kwh),
         "feed_in_eur_per_kwh": rows(lambda i: i.trade.asked.prices.feed_in_eur_per_kwh),
+        "worth_eur_per_kwh": rows(lambda i: i.trade.asked.prices.worth_eur_per_kwh),
     }
     for name in _METERED:
         p[name] = rows(lambda i, name=name: getattr(i.metered, name))  # type: ignore[misc]
     for name in _BILLS:
         p[name] = rows(lambda i, name=name: getattr(i.bills, name))  # type: ignore[misc]
     p["net_kwh"] = p["load_kwh"] - p["pv_kwh"] + p["charge_kwh"] - p["discharge_kwh"]
-    p["bill_eur"] = p["trade_eur"] + p["closeout_eur"] + p["imbalance_eur"]
     first = scope.case.population.initial_kwh if day.before_kwh is None else day.before_kwh
     p["before_kwh"] = np.concatenate([first[None], p["energy_kwh"]])[: len(items)]
-    return p, _market(items, p, scope.case.market.on_metered)
+    return p
 
 
 _METERED = (
     "load_kwh", "pv_kwh", "charge_kwh", "discharge_kwh", "unserved_kwh", "dead_share", "energy_kwh",
 )  # fmt: skip
 _BILLS = (
-    "traded_kwh", "closeout_kwh", "imbalance_kwh", "trade_eur", "closeout_eur", "imbalance_eur",
-    "baseline_eur", "wear_eur", "co2_kg",
+    *(line.energy for line in LINES.values() if line.energy), *(f"{name}_eur" for name in LINES),
+    "bill_eur", "baseline_eur", "wear_eur", "co2_kg",
 )  # fmt: skip
 
 
-def _market(items: list[Interval], p: Columns, on_metered: bool) -> Columns:
-    booked = np.where(p["arrived"], p["quantity_kwh"], 0.0)
-    sent = p["quantity_kwh"] != 0.0
+def _market(items: list[Interval], o: Columns, book: Columns) -> Columns:
+    """Return what the community had of each interval ``[T]``, of all rounds together.
+
+    Offered and requested is what was traded before the last round, and its book.
+    """
+    rounds = len(book["interval"]) // max(1, len(items))
+    bought = np.maximum(o["fill_kwh"], 0.0).sum(-1)
+    sold = np.maximum(-o["fill_kwh"], 0.0).sum(-1)
+
+    def by_round(values: np.ndarray) -> np.ndarray:
+        return values.reshape(len(items), rounds)
+
+    def asked(name: str, filled: np.ndarray) -> np.ndarray:
+        return by_round(filled)[:, :-1].sum(1) + by_round(book[name])[:, -1]
+
     return {
         "interval": _scalars(items, lambda i: i.index, np.int32),
-        "offered_kwh": np.maximum(-booked, 0.0).sum(-1),
-        "requested_kwh": np.maximum(booked, 0.0).sum(-1),
-        "volume_kwh": _scalars(items, lambda i: i.trade.clearing.volume_kwh),
-        "buy_price_eur_per_kwh": _scalars(items, lambda i: i.trade.clearing.buy_price_eur_per_kwh),
-        "sell_price_eur_per_kwh": _scalars(
-            items, lambda i: i.trade.clearing.sell_price_eur_per_kwh
-        ),
-        "orders_sent": sent.sum(-1, dtype=np.int32),
-        "orders_late_or_lost": (sent & ~p["arrived"]).sum(-1, dtype=np.int32),
-        **_welfare(booked, p, on_metered),
-        "co2_kg_per_kwh": _scalars(items, lambda i: i.trade.asked.prices.co2_kg_per_kwh),
+        "offered_kwh": asked("offered_kwh", sold),
+        "requested_kwh": asked("requested_kwh", bought),
+        **_prices([item.trade.total for item in items]),
+        "orders_sent": by_round(book["orders_sent"]).sum(1),
+        "orders_late_or_lost": by_round(book["orders_late_or_lost"]).sum(1),
+        "welfare_eur": by_round(book["welfare_eur"]).sum(1),
+        "welfare_loss_eur": by_round(book["welfare_loss_eur"]).sum(1),
+        "co2_kg_per_kwh": by_round(book["co2_kg_per_kwh"])[:, -1],
         "slack_import_kwh": _scalars(items, lambda i: i.metered.slack_import_kwh),
         "slack_export_kwh": _scalars(items, lambda i: i.metered.slack_export_kwh),
         "losses_kwh": _scalars(items, lambda i: i.metered.losses_kwh),
     }
 
 
-def _welfare(booked: np.ndarray, p: Columns, on_metered: bool) -> Columns:
-    """Return the gains from trade, what the best clearing adds, and what meters made possible.
+def _welfare(o: Columns, p: Columns, on_metered: bool) -> tuple[Columns, Columns]:
+    """Return the gains from trade and what the best clearing adds ``[R]``, and the most possible.
 
-    The book of a market that clears metered energy is that energy, at the tariff.
+    The book of a market that clears metered energy is that energy, at the tariff; what is
+    possible ``[T]`` is its best clearing.
     """
-    net, retail, feed_in = p["net_kwh"], p["retail_eur_per_kwh"], p["feed_in_eur_per_kwh"]
-    context = MarketContext(retail, feed_in)
-    ranks = np.arange(net.shape[-1])
-    metered = Orders(ranks, net, np.where(net > 0.0, retail, feed_in), np.zeros_like(net))
-    orders = Orders(ranks, booked, p["limit_eur_per_kwh"], p["arrival_s"])
-    book = metered if on_metered else orders
-    empty = np.full(len(net), np.nan)
-    clearing = Clearing(p["fill_kwh"], p["payment_eur"], empty, empty, empty)
-    welfare = welfare_eur(book, clearing, context)
+    net, worth, feed_in = p["net_kwh"], p["worth_eur_per_kwh"], p["feed_in_eur_per_kwh"]
+    context, ranks = MarketContext(worth, feed_in), np.arange(net.shape[-1])
+    metered = Orders(ranks, net, np.where(net > 0.0, worth, feed_in), np.zeros_like(net))
     possible = largest_welfare_eur(metered, context)
-    largest = possible if on_metered else largest_welfare_eur(orders, context)
-    return {
-        "welfare_eur": welfare,
-        "welfare_loss_eur": largest - welfare,
-        "possible_eur": possible,
+    book, largest = metered, possible
+    if not on_metered:
+        rounds = len(o["arrived"]) // max(1, len(net))
+        context = MarketContext(
+            np.repeat(worth, rounds, axis=0), np.repeat(feed_in, rounds, axis=0)
+        )
+        booked = np.where(o["arrived"], o["quantity_kwh"], 0.0)
+        book = Orders(ranks, booked, o["limit_eur_per_kwh"], o["arrival_s"])
+        largest = largest_welfare_eur(book, context)
+    empty = np.full(len(largest), np.nan)
+    clearing = Clearing(o["fill_kwh"], o["payment_eur"], empty, empty, empty)
+    welfare = welfare_eur(book, clearing, context)
+    return {"welfare_eur": welfare, "welfare_loss_eur": largest - welfare}, {
+        "possible_eur": possible
     }
 
 

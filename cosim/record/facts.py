@@ -25,7 +25,8 @@ ROUNDING_KWH = 1e-9
 
 _SUMS = (
     "unserved_kwh", "co2_kg", "bill_eur", "baseline_eur", "wear_eur", "load_kwh", "pv_kwh",
-    "charge_kwh", "discharge_kwh", "net_kwh",
+    "charge_kwh", "discharge_kwh", "net_kwh", "network_eur", "demand_eur", "taxes_eur",
+    "imbalance_eur", "curtailed_kwh",
 )  # fmt: skip
 _MARKET = (
     "volume_kwh", "offered_kwh", "requested_kwh", "possible_eur", "welfare_eur", "welfare_loss_eur",
@@ -46,7 +47,9 @@ EVALUATION = (
     "slack_p_kw", "slack_import_kwh", "slack_export_kwh", "losses_kwh", "vm_min_pu", "vm_p05_pu",
     "vm_p50_pu", "vm_p95_pu", "vm_max_pu", "line_max_percent", "trafo_max_percent", "unserved_kwh",
     "dead_share", "co2_kg_per_kwh", "co2_kg", "bill_eur", "baseline_eur", "wear_eur", "load_kwh",
-    "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "soc_mean", "orders_sent",
+    "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "network_eur", "demand_eur", "taxes_eur",
+    "imbalance_kwh", "imbalance_eur", "imbalance_gain_eur", "curtailed_kwh", "soc_mean",
+    "orders_sent",
     "orders_late_or_lost", *_REQUESTS, "interventions", "intervention_kwh", "delivery_deviations",
     "delivery_deviation_kwh", "device_breaches", "status",
 )  # fmt: skip
@@ -78,8 +81,8 @@ def summarise(stack: Stack, scope: Scope) -> DayFacts:
 def _totals(p: Columns) -> Columns:
     return {
         **{name: p[name].sum(0) for name in ("bill_eur", "baseline_eur")},
-        "bought_kwh": np.maximum(p["fill_kwh"], 0.0).sum(0),
-        "sold_kwh": np.maximum(-p["fill_kwh"], 0.0).sum(0),
+        "bought_kwh": np.maximum(p["traded_kwh"], 0.0).sum(0),
+        "sold_kwh": np.maximum(-p["traded_kwh"], 0.0).sum(0),
     }
 
 
@@ -212,28 +215,42 @@ def _interval_series(stack: Stack, scope: Scope, solve: Columns) -> Columns:
             np.maximum(p["net_kwh"], 0.0).sum(1), np.maximum(-p["net_kwh"], 0.0).sum(1)
         ),
         "fed_in_kwh": np.maximum(-p["net_kwh"], 0.0).sum(1),
-        "operator_surplus_eur": p["payment_eur"].sum(1),
+        "operator_surplus_eur": p["trade_eur"].sum(1),
+        "imbalance_kwh": np.abs(p["imbalance_kwh"]).sum(1),
+        "imbalance_gain_eur": _imbalance_gain_eur(p).sum(1),
         "stored_change_kwh": energy - before,
         "soc_mean": energy / capacity if capacity > 0.0 else np.full(len(energy), np.nan),
         "dead_share": p["dead_share"].mean(1),
         "slack_p_kw": (imported - exported) / hours,
-        **_safety(p, population, hours),
+        **_safety(p, stack.order, population, hours),
         **_over_solves(stack, solve),
     }
 
 
-def _safety(p: Columns, population: Population, hours: float) -> Columns:
+def _imbalance_gain_eur(p: Columns) -> np.ndarray:
+    """Return what each gained by trading what the meter does not back ``[T, n]``.
+
+    Sold energy that was not fed in earned the price of the trade and cost the imbalance price;
+    bought energy that was not drawn the other way round.
+    """
+    traded = p["traded_kwh"] != 0.0
+    price = np.where(traded, p["trade_eur"], 0.0) / np.where(traded, p["traded_kwh"], 1.0)
+    return p["imbalance_kwh"] * price - p["imbalance_eur"]
+
+
+def _safety(p: Columns, o: Columns, population: Population, hours: float) -> Columns:
     """Count faults of requests, changes by the guard, deviations and device breaches ``[T]``."""
     executed, off = deviated(p, hours)
     changed = np.abs(p["setpoint_kw"] - p["requested_kw"])
-    flags = {name: (p["reason"] & flag != 0).sum(1) for name, flag in _REQUESTS.items()}
+    reason = o["reason"].reshape(len(executed), -1)  # of all rounds
+    flags = {name: (reason & flag != 0).sum(1) for name, flag in _REQUESTS.items()}
     return {
         **{name: count.astype(float) for name, count in flags.items()},
         "request_breaches": np.sum(list(flags.values()), axis=0).astype(float),
-        "interventions": (p["reason"] & ~Reason.FALLBACK != 0).sum(1).astype(float),
-        "network_interventions": (p["reason"] & Reason.NETWORK != 0).sum(1).astype(float),
+        "interventions": (reason & ~Reason.FALLBACK != 0).sum(1).astype(float),
+        "network_interventions": (p["moved_kw"] != 0.0).sum(1).astype(float),
         "network_kwh": np.abs(p["moved_kw"]).sum(1) * hours,
-        "fallback_intervals": (p["reason"] & Reason.FALLBACK != 0).sum(1).astype(float),
+        "fallback_intervals": p["stand_in"].sum(1).astype(float),
         "intervention_kwh": np.where(np.isfinite(changed), changed, 0.0).sum(1) * hours,
         "delivery_deviations": off.sum(1).astype(float),
         "delivery_deviation_kwh": (np.abs(executed - p["setpoint_kw"]) * off).sum(1) * hours,

@@ -23,8 +23,8 @@ LATEST = "latest"
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_-]*\Z")
 
 
-def new_run_folder(root: Path, scenario_name: str) -> Path:
-    """Make and return ``root/<scenario>/<UTC time>-<counter>``, a folder nobody else has."""
+def new_run_folder(root: Path, scenario_name: str, prefix: str = "") -> Path:
+    """Make and return ``root/<scenario>/<prefix><UTC time>-<counter>``, which nobody else has."""
     if not _NAME.match(scenario_name):
         raise OutputError(f"'{scenario_name}' is no name for a folder (a-z, 0-9, _ and -)")
     parent = root / scenario_name
@@ -34,7 +34,7 @@ def new_run_folder(root: Path, scenario_name: str) -> Path:
             raise OutputError(f"{parent} leads out of {root}; remove the link")
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         for counter in range(1, 10_000):
-            folder = parent / f"{stamp}-{counter:02d}"
+            folder = parent / f"{prefix}{stamp}-{counter:02d}"
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
                 return folder

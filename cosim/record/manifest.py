@@ -15,9 +15,9 @@ from cosim.record.day import Scope
 from cosim.record.facts import EVALUATION
 
 if TYPE_CHECKING:
+    from cosim.books import Books
     from cosim.case import Case
     from cosim.scenario import Scenario
-    from cosim.settlement import Books
 
 #: version of the run folder's layout; ``load_run`` refuses any other
 SCHEMA = 1

@@ -29,9 +29,9 @@ from cosim.record.folder import MANIFEST, lock, point_latest, unlock, write_json
 from cosim.record.tables import TABLES, Table, check_tables, tables_of
 
 if TYPE_CHECKING:
+    from cosim.books import Books
     from cosim.case import Case
     from cosim.plant import Solve
-    from cosim.settlement import Books
     from cosim.simulation import Interval
 
 #: days that may wait for the writer before the simulation waits for it

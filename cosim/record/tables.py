@@ -16,6 +16,7 @@ from cosim.errors import InputError, Problem, did_you_mean
 from cosim.feeder.state import SolveStatus
 from cosim.reason import Reason
 from cosim.record.day import Columns, Scope, Stack
+from cosim.settlement import ACCOUNTS, LINES
 
 #: an executed power this close to the guarded one [kW] is no deviation
 SAME_KW = 1e-9
@@ -35,13 +36,13 @@ Table = dict[str, Column]
 _PROSUMER = (
     "setpoint_kw", "load_kwh", "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "unserved_kwh",
     "dead_share", "energy_kwh", "forecast_load_kw", "forecast_pv_kw", "retail_eur_per_kwh",
-    "feed_in_eur_per_kwh", "traded_kwh", "closeout_kwh", "imbalance_kwh", "trade_eur",
-    "closeout_eur", "imbalance_eur", "bill_eur", "baseline_eur", "wear_eur", "co2_kg",
+    "feed_in_eur_per_kwh", *(line.energy for line in LINES.values() if line.energy),
+    *(f"{name}_eur" for name in LINES), "bill_eur", "baseline_eur", "wear_eur", "co2_kg",
 )  # fmt: skip
 _MARKET = (
-    "offered_kwh", "requested_kwh", "volume_kwh", "buy_price_eur_per_kwh",
+    "round", "offered_kwh", "requested_kwh", "volume_kwh", "buy_price_eur_per_kwh",
     "sell_price_eur_per_kwh", "orders_sent", "orders_late_or_lost", "welfare_eur",
-    "co2_kg_per_kwh",
+    "welfare_loss_eur", "co2_kg_per_kwh",
 )  # fmt: skip
 _SOLVES = ("iterations", "residual_pu", "slack_p_kw", "slack_q_kvar", "losses_kw")
 
@@ -73,39 +74,40 @@ def deviated(p: Columns, hours: float) -> tuple[np.ndarray, np.ndarray]:
 def _prosumers(stack: Stack, scope: Scope) -> Table:
     intervals, names = len(stack.market["interval"]), scope.case.population.names
     return {
-        **_when(stack, scope, np.repeat(np.arange(intervals), len(names))),
+        **_when(scope, np.repeat(stack.market["interval"], len(names))),
         "prosumer": Text(np.tile(np.arange(len(names), dtype=np.int32), intervals), names),
         **{name: stack.prosumer[name].ravel() for name in _PROSUMER},
     }
 
 
 def _orders(stack: Stack, scope: Scope) -> Table:
-    p = stack.prosumer
-    head, at = _chosen(stack, scope, p["quantity_kwh"] != 0.0)
-    arrival = p["arrival_s"][at]
+    o = stack.order
+    head, at = _chosen(stack, scope, o["quantity_kwh"] != 0.0)
+    arrival = o["arrival_s"][at]
     return {
         **head,
-        "quantity_kwh": p["quantity_kwh"][at],
-        "price_eur_per_kwh": p["limit_eur_per_kwh"][at],
+        "quantity_kwh": o["quantity_kwh"][at],
+        "price_eur_per_kwh": o["limit_eur_per_kwh"][at],
         "arrival_s": np.where(np.isfinite(arrival), arrival, np.nan),
-        "arrived": p["arrived"][at],
-        "fill_kwh": p["fill_kwh"][at],
-        "payment_eur": p["payment_eur"][at],
+        "arrived": o["arrived"][at],
+        "fill_kwh": o["fill_kwh"][at],
+        "payment_eur": o["payment_eur"][at],
     }
 
 
 def _trades(stack: Stack, scope: Scope) -> Table:
-    p = stack.prosumer
-    head, at = _chosen(stack, scope, p["fill_kwh"] != 0.0)
-    energy, amount = p["fill_kwh"][at], p["payment_eur"][at]
+    o = stack.order
+    head, at = _chosen(stack, scope, o["fill_kwh"] != 0.0)
+    energy, amount = o["fill_kwh"][at], o["payment_eur"][at]
     return {
         **head, "energy_kwh": energy, "price_eur_per_kwh": amount / energy, "amount_eur": amount,
     }  # fmt: skip
 
 
 def _market(stack: Stack, scope: Scope) -> Table:
-    rows = np.arange(len(stack.market["interval"]))
-    return {**_when(stack, scope, rows), **{name: stack.market[name] for name in _MARKET}}
+    return {
+        **_when(scope, stack.book["interval"]), **{name: stack.book[name] for name in _MARKET},
+    }  # fmt: skip
 
 
 def _bus(stack: Stack, scope: Scope) -> Table:
@@ -147,30 +149,27 @@ def _listed(names: Iterable[str]) -> str:
 
 
 STATUS = tuple(status.name.lower() for status in SolveStatus)
-_LINES = ("trade", "closeout", "imbalance")
-_LINE_ENERGY = ("traded_kwh", "closeout_kwh", "imbalance_kwh")
 
 
 def _ledger(stack: Stack, scope: Scope) -> Table:
     """Return the postings of every line of the bills; an amount < 0 swaps debit and credit."""
     names = scope.case.population.names
-    market, supplier = len(names), len(names) + 1
     parts = [
-        _postings(stack.prosumer, line, other)
-        for line, other in enumerate((market, supplier, supplier))
+        _postings(stack.prosumer, number, len(names) + ACCOUNTS.index(line.account))
+        for number, line in enumerate(LINES.values())
     ]
     post = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.lexsort((post["line"], post["who"], post["row"]))
     post = {name: values[order] for name, values in post.items()}
     amount, energy = post["amount"], post["energy"]
-    accounts = (*names, "market", "supplier")
+    accounts = (*names, *ACCOUNTS)
     pays = amount >= 0.0
     price = np.full(len(amount), np.nan)
     np.divide(amount, energy, out=price, where=energy != 0.0)
     return {
-        **_when(stack, scope, post["row"]),
+        **_when(scope, stack.market["interval"][post["row"]]),
         "prosumer": _text(post["who"], names),
-        "line": _text(post["line"], _LINES),
+        "line": _text(post["line"], tuple(LINES)),
         "debit": _text(np.where(pays, post["who"], post["other"]), accounts),
         "credit": _text(np.where(pays, post["other"], post["who"]), accounts),
         "energy_kwh": energy,
@@ -181,7 +180,9 @@ def _ledger(stack: Stack, scope: Scope) -> Table:
 
 def _postings(p: Columns, line: int, other: int) -> Columns:
     """Return one line of the bills, without zero rows, against the account ``other``."""
-    energy, amount = p[_LINE_ENERGY[line]], p[f"{_LINES[line]}_eur"]
+    name, (_, quantity) = list(LINES.items())[line]
+    amount = p[f"{name}_eur"]
+    energy = p[quantity] if quantity else np.zeros_like(amount)
     row, who = np.nonzero((energy != 0.0) | (amount != 0.0))
     return {
         "row": row, "who": who, "line": np.full(len(row), line), "other": np.full(len(row), other),
@@ -194,24 +195,27 @@ def _text(codes: np.ndarray, names: tuple[str, ...]) -> Text:
 
 
 def _interventions(stack: Stack, scope: Scope) -> Table:
-    p = stack.prosumer
+    p, o, rounds = stack.prosumer, stack.order, scope.case.grid.rounds
     executed, off = deviated(p, scope.case.grid.interval_h)
     cause = np.where(p["dead_share"] > 0.0, Reason.OUTAGE, Reason.LATE_CHANGE)
-    reason = p["reason"] | np.where(off, cause, 0).astype(np.int16)
+    cause = np.where(off, cause, 0).astype(np.int16)
+    reason, ran = o["reason"].copy(), np.full(o["guarded_kw"].shape, np.nan)
+    ran[rounds - 1 :: rounds] = executed  # what the last round decided is what runs
+    reason[rounds - 1 :: rounds] |= cause
     head, at = _chosen(stack, scope, reason != 0)
     who = at[1]
     flags, codes = np.unique(reason[at], return_inverse=True)
     return {
         **head,
-        "requested_kw": p["requested_kw"][at],
-        "guarded_kw": p["setpoint_kw"][at],
-        "executed_kw": executed[at],
-        "requested_kwh": np.where(scope.own_quantity[who], p["requested_kwh"][at], np.nan),
-        "guarded_kwh": p["quantity_kwh"][at],
+        "requested_kw": o["requested_kw"][at],
+        "guarded_kw": o["guarded_kw"][at],
+        "executed_kw": ran[at],
+        "requested_kwh": np.where(scope.own_quantity[who], o["requested_kwh"][at], np.nan),
+        "guarded_kwh": o["quantity_kwh"][at],
         "requested_eur_per_kwh": np.where(
-            scope.own_price[who], p["requested_eur_per_kwh"][at], np.nan
+            scope.own_price[who], o["requested_eur_per_kwh"][at], np.nan
         ),
-        "guarded_eur_per_kwh": p["limit_eur_per_kwh"][at],
+        "guarded_eur_per_kwh": o["limit_eur_per_kwh"][at],
         "reason": Text(codes.astype(np.int32), tuple(_reason_text(int(flag)) for flag in flags)),
     }
 
@@ -220,9 +224,8 @@ def _reason_text(flags: int) -> str:
     return "|".join(str(reason.name) for reason in Reason if reason and reason & flags)
 
 
-def _when(stack: Stack, scope: Scope, rows: np.ndarray) -> Table:
-    """Return time and interval of rows of the day's intervals."""
-    interval = stack.market["interval"][rows]
+def _when(scope: Scope, interval: np.ndarray) -> Table:
+    """Return time and number of intervals."""
     seconds = interval.astype(np.int64) * scope.case.grid.interval_s
     return {"time": scope.times(seconds), "interval": interval}
 
@@ -245,10 +248,11 @@ def _tiled(stack: Stack, width: int) -> np.ndarray:
 def _chosen(
     stack: Stack, scope: Scope, mask: np.ndarray
 ) -> tuple[Table, tuple[np.ndarray, np.ndarray]]:
-    """Return the leading columns of the rows of a mask ``[T, n]``, and where they are."""
+    """Return the leading columns of the orders of a mask ``[R, n]``, and where they are."""
     row, who = np.nonzero(mask)
     names = _text(who, scope.case.population.names)
-    return {**_when(stack, scope, row), "prosumer": names}, (row, who)
+    when = _when(scope, stack.book["interval"][row])
+    return {**when, "round": stack.book["round"][row], "prosumer": names}, (row, who)
 
 
 _BUILD: dict[str, Callable[[Stack, Scope], Table]] = {

@@ -14,13 +14,13 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from cosim.case import Case, Seat
+from cosim.episode import window
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.plant import Solve
 from cosim.policy import Policy, PolicyContext
 from cosim.safety.fit import Observed
 from cosim.seeds import generator
 from cosim.simulation import Interval, Simulation
-from cosim.training.days import window
 
 
 class Watched(Policy):

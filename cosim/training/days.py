@@ -1,4 +1,4 @@
-"""The calendar of learning: which days train, which are only ever tested, and cutting them out.
+"""The calendar of learning: which days train, which are only ever tested, and drawing episodes.
 
 Day ``d`` is the d-th 24 hours of the training scenario. Every fourth day is a test day, and so
 are one winter and one summer week, whole.
@@ -6,13 +6,11 @@ are one winter and one summer week, whole.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from cosim.arrays import freeze
 from cosim.case import Case
-from cosim.population import Profiles, Tariffs
+from cosim.episode import Episode
+from cosim.errors import InputError, Problem
 
 WINTER_WEEK = range(17, 24)
 SUMMER_WEEK = range(199, 206)
@@ -32,27 +30,15 @@ def training_blocks(days: int, length: int) -> list[int]:
     ]
 
 
-def window(case: Case, first: int, days: int, initial_share: np.ndarray) -> Case:
-    """Return the case cut down to some days, batteries filled to a share of their range ``[n]``.
-
-    Only what was loaded is cut: the feeder, the seats and the seed stay.
-    """
-    per_day = 86_400 // case.grid.interval_s
-    rows = slice(first * per_day, (first + days) * per_day)
-    begin = case.grid.utc(case.grid.start_s(rows.start))
-    profiles, tariffs, people = case.profiles, case.tariffs, case.population
-    stored = people.min_kwh + initial_share * (people.max_kwh - people.min_kwh)
-    return replace(
-        case,
-        grid=replace(case.grid, start=begin, intervals=rows.stop - rows.start),
-        profiles=Profiles(
-            profiles.load_kw[rows],
-            profiles.load_kvar[rows],
-            profiles.pv_kw[rows],
-            profiles.co2_kg_per_kwh[rows],
-        ),
-        tariffs=freeze(
-            Tariffs(tariffs.retail_eur_per_kwh[rows], tariffs.feed_in_eur_per_kwh[rows])
-        ),
-        population=replace(people, initial_kwh=stored),
-    )
+def drawn_episode(case: Case, days: int, random: np.random.Generator) -> Episode:
+    """Return training days in a row, drawn with a seed and fillings of the batteries."""
+    blocks = training_blocks(case.grid.end_s // 86_400, days)
+    if not blocks:
+        raise InputError(
+            Problem(f"the scenario has no {days} training days in a row",
+                    why="every fourth day and two weeks are held out for tests",
+                    remedy="lengthen time.days, or take shorter episodes")
+        )  # fmt: skip
+    first = int(random.choice(blocks))
+    share = random.uniform(size=len(case.population))
+    return Episode(first, days, int(random.integers(2**31)), share)

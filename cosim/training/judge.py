@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cosim.case import Case
+from cosim.episode import window
 from cosim.policy import Policy
 from cosim.seeds import generator
 from cosim.simulation import Simulation
-from cosim.training.days import window
 from cosim.training.lane import Purse, stored_value
 
 
@@ -61,7 +61,9 @@ def _cost(
 ) -> tuple[float, float, float]:
     share = generator(seed, "judge", "filling", period.first).random(len(case.population))
     cut = window(case, period.first, period.days, share)
-    seats = tuple(replace(s, policy=policy) if s.name == seat else s for s in cut.seats)
+    seats = tuple(
+        replace(s, policy=policy, supervisor=None) if s.name == seat else s for s in cut.seats
+    )
     rows = next(s.rows for s in seats if s.name == seat)
     everybody = np.arange(len(case.population))
     purse = Purse(cut, everybody, stored_value(case, everybody))

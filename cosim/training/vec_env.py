@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,20 +9,21 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from cosim.case import Case
-from cosim.training.days import training_blocks, window
+from cosim.lanes import Lanes
+from cosim.observe import encode
+from cosim.training.days import drawn_episode
 from cosim.training.export import Scaling
-from cosim.training.lane import Lane
-
-#: rewards are worth per kW of rating [EUR/kW] times this, so that all sizes learn alike
-REWARD_SCALE = 10.0
+from cosim.training.lane import Chair, seated, stored_value, worth_eur
+from cosim.training.signals import named_terms, reach_of, rewards_of
 
 
 class SharedVecEnv(VecEnv):
-    """Lanes of training days drawn from the year, all prosumers of a seat acting by one policy.
+    """Lanes of training days drawn from the case, all prosumers of a seat acting by one policy.
 
-    An observation is scaled; an action in [-1, 1] is the battery power as a share of the rating.
-    A reward is the prosumer's own worth, and to the share ``team`` that of the seat as a whole:
-    alone, each would sell until the price is gone for all.
+    An observation is scaled; an action in [-1, 1] is a share of what the prosumer can do, see
+    :mod:`cosim.training.signals`. The reward of a step is that of the interval decided on. Episodes
+    end by truncation, all lanes together: ``terminal_observation`` is that of the interval that
+    would follow. ``infos`` hold the reward's terms, which sum to it.
     """
 
     def __init__(
@@ -36,70 +36,70 @@ class SharedVecEnv(VecEnv):
         days: int,
         seed: int,
         team: float = 0.0,
+        actions: tuple[str, ...] = ("battery_kw",),
     ) -> None:
-        self._case, self._scaling, self._days, self._team = case, scaling, days, team
         self._rows = next(item.rows for item in case.seats if item.name == seat)
-        self._lanes = [Lane(seat, scaling.features) for _ in range(lanes)]
-        year = case.grid.end_s // 86_400
-        self._blocks = np.array(training_blocks(year, days))
-        self._random = np.random.Generator(np.random.PCG64(seed))
-        self._rating = np.tile(case.population.rating_kw[self._rows], lanes)
-        self.raw = np.zeros((0, len(scaling.features)))  # the observations last handed out
+        self._seat, self._scaling, self._days, self._team = seat, scaling, days, team
+        self._reach = reach_of(case, self._rows, actions)
+        self._case = seated(case, self._rows, Chair(wanted=scaling.features, offered=actions))
+        self._value = np.zeros(len(case.population))
+        self._value[self._rows] = stored_value(case, self._rows)
+        self._lanes, self._random = lanes, np.random.Generator(np.random.PCG64(seed))
         width = len(scaling.features)
+        self.raw = np.zeros((0, width))  # the observations last handed out
         self.render_mode = None
         super().__init__(
             lanes * len(self._rows),
             spaces.Box(-scaling.limit, scaling.limit, (width,), np.float32),
-            spaces.Box(-1.0, 1.0, (1,), np.float32),
+            spaces.Box(-1.0, 1.0, (len(actions),), np.float32),
         )
 
     def reset(self) -> np.ndarray:
         """Start every lane on days of its own, batteries filled by chance."""
-        return self._seen([lane.reset(self._draw()) for lane in self._lanes])
+        if self._seeds[0] is not None:
+            self._random = np.random.Generator(np.random.PCG64(self._seeds[0]))
+        self._reset_seeds()
+        self._reset_options()
+        self.reset_infos = [{} for _ in range(self.num_envs)]
+        return self._begun()
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the actions of all slots."""
-        power = actions.astype(float) * self._rating[:, None]
-        self._decisions = np.split(power, len(self._lanes))
+        shape = (self._lanes, len(self._rows), len(self._reach.names))
+        self._decisions = self._reach(actions.reshape(shape))
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Run on to the next decision; all lanes end together and begin anew."""
-        pairs = zip(self._lanes, self._decisions, strict=True)
-        steps = [lane.step(decisions) for lane, decisions in pairs]
-        rewards = np.concatenate([self._rewards(worth) for _, worth in steps])
-        done = steps[0][0] is None
-        infos: list[dict[str, Any]] = [{} for _ in rewards]
+        """Live through an interval in all lanes; all of them end together and begin anew."""
+        step = self._world.step({self._seat: self._decisions})
+        after = step.metered.energy_kwh
+        worth = worth_eur(step.bills, step.before_kwh, after, self._value)[:, self._rows]
+        rating = self._case.population.rating_kw[self._rows]
+        terms = rewards_of(worth, rating, self._team).reshape(self.num_envs, -1)
+        infos: list[dict[str, Any]] = [{"reward_terms": row} for row in named_terms(terms)]
+        done, scaled = self._world.done, self._seen()
         if done:
-            last = self._scaling(self.raw)
-            infos = [{"terminal_observation": row} for row in last]
-            scaled = self.reset()
-        else:
-            scaled = self._seen([seen for seen, _ in steps if seen is not None])
-        return scaled, rewards, np.full(len(rewards), done), infos
+            for info, row in zip(infos, scaled, strict=True):
+                info |= {"terminal_observation": row, "TimeLimit.truncated": True}
+            scaled = self._begun()
+        return scaled, terms.sum(-1), np.full(self.num_envs, done), infos
 
     def close(self) -> None:
-        """End all lanes."""
-        for lane in self._lanes:
-            lane.close()
+        """Do nothing: lanes are values."""
 
-    def _rewards(self, worth_eur: np.ndarray) -> np.ndarray:
-        """Return the rewards of one lane's prosumers from their worth ``[m]``."""
-        rating = self._case.population.rating_kw[self._rows]
-        own, whole = worth_eur / rating, worth_eur.sum() / rating.sum()
-        return (REWARD_SCALE * (own + self._team * (whole - own))).astype(np.float32)
+    def _begun(self) -> np.ndarray:
+        drawn = [drawn_episode(self._case, self._days, self._random) for _ in range(self._lanes)]
+        self._world = Lanes(self._case, drawn)
+        return self._seen()
 
-    def _draw(self) -> Case:
-        first = int(self._random.choice(self._blocks))
-        share = self._random.uniform(size=len(self._case.population))
-        return window(self._case, first, self._days, share)
-
-    def _seen(self, observations: Sequence[np.ndarray]) -> np.ndarray:
-        self.raw = np.concatenate(observations)
+    def _seen(self) -> np.ndarray:
+        seen = encode(self._world.view, self._scaling.features, self._rows)
+        seen *= self._world.present[self._rows, None]
+        self.raw = seen.reshape(self.num_envs, -1)
         return self._scaling(self.raw)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute, the same for all slots."""
-        return [getattr(self, attr_name)] * self.num_envs
+        """Return an attribute, the same for all slots asked for."""
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refuse: slots have no attributes of their own."""
@@ -111,4 +111,4 @@ class SharedVecEnv(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """Return that no slot is wrapped."""
-        return [False] * self.num_envs
+        return [False] * len(list(self._get_indices(indices)))

@@ -20,6 +20,9 @@ def summary(case: Case) -> str:
         ("feeder", _feeder(case)),
         ("participants", _participants(case)),
         ("groups", _groups(case)),
+        ("prices", _prices(case)),
+        ("imbalance", _imbalance(case)),
+        ("CO2", _co2(case)),
         ("market", f"{named(scenario.market)}, trade limit {scenario.trade_limit}"),
         ("policies", ", ".join(f"{n}: {named(p)}" for n, p in scenario.policies.items())),
         ("disturbances", "; ".join(_disturbances(case)) or "none"),
@@ -70,6 +73,43 @@ def _groups(case: Case) -> str:
     return ", ".join(
         f"{name} {count[name]} ({group.policy})" for name, group in case.scenario.groups.items()
     )
+
+
+def _prices(case: Case) -> str:
+    """Return what participants are asked and paid, charges that are nought left out."""
+    tariffs = case.tariffs
+    charges = (("network", tariffs.network_eur_per_kwh), ("taxes", tariffs.taxes_eur_per_kwh))
+    shares = (tariffs.network_local_share, tariffs.taxes_local_share)
+    parts = [
+        f"retail {_span(tariffs.retail_eur_per_kwh)}",
+        f"feed-in {_span(tariffs.feed_in_eur_per_kwh)}",
+    ]
+    for (name, charge), share in zip(charges, shares, strict=True):
+        if charge.any():
+            local = "" if (share == 1.0).all() else f" (of neighbours' energy {_span(share)} of it)"
+            parts.append(f"{name} {_span(charge)}{local}")
+    text = ", ".join(parts) + " EUR/kWh"
+    demand = tariffs.demand_eur_per_kw_month
+    return f"{text}, demand {_span(demand)} EUR/kW a month" if demand.any() else text
+
+
+def _imbalance(case: Case) -> str:
+    prices = case.tariffs.imbalance
+    markup = f" {{}} {prices.markup_eur_per_kwh:g}" if prices.markup_eur_per_kwh else ""
+    short, long = prices.short_eur_per_kwh, prices.long_eur_per_kwh
+    costs = f"retail{markup.format('+')}" if short is None else _span(short)
+    earns = f"feed-in{markup.format('-')}" if long is None else _span(long)
+    return f"short {costs}, long {earns} EUR/kWh"
+
+
+def _co2(case: Case) -> str:
+    return f"{_span(case.profiles.co2_kg_per_kwh)} kg/kWh"
+
+
+def _span(values: np.ndarray) -> str:
+    """Return the range of values, one number where they are all the same."""
+    low, high = float(values.min()), float(values.max())
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def _disturbances(case: Case) -> list[str]:

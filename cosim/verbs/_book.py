@@ -157,13 +157,14 @@ def _or_none(value: Any) -> float | None:
 # ---------------------------------------------------------------- the table
 
 
-def shown(rows: Sequence[Row], outcome: dict[str, Any]) -> str:
-    """Return the outcome as a table of the orders and a line for each figure."""
-    head = ("prosumer", "quantity [kWh]", "limit [EUR/kWh]", "filled [kWh]")
+def shown(market: Market, rows: Sequence[Row], outcome: dict[str, Any]) -> str:
+    """Return the outcome as a table of what was cleared and a line for each figure."""
+    energy = "metered [kWh]" if market.on_metered else "quantity [kWh]"
+    head = ("prosumer", energy, "limit [EUR/kWh]", "filled [kWh]")
     table = [head] + [
         (
             row.prosumer,
-            f"{row.quantity_kwh:g}",
+            f"{_energy(market, row):g}",
             "-" if row.price_eur_per_kwh is None else f"{row.price_eur_per_kwh:g}",
             f"{fill:g}",
         )

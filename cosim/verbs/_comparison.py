@@ -12,17 +12,15 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from cosim import plugins
 from cosim.case import Case, unknown_partners
-from cosim.errors import InputError, OutputError, Problem, did_you_mean
+from cosim.errors import InputError, Problem, did_you_mean
 from cosim.glossary import KPIS
 from cosim.markets.base import Market
-from cosim.record import MemoryRecorder, RunSummary
-from cosim.record.folder import write_text, writing
+from cosim.record import MemoryRecorder, RunSummary, new_run_folder
+from cosim.record.folder import write_text
 from cosim.report import screen
 from cosim.report.compare import draw_comparison
 from cosim.simulation import Simulation
@@ -64,7 +62,7 @@ def compare(arguments: argparse.Namespace) -> int:
     say("loaded", _screen.loaded_line(first, time.monotonic() - began))
     for text in doubts(first):
         warn(text)
-    folder = _new_folder(arguments.out / first.scenario.name)
+    folder = new_run_folder(arguments.out, first.scenario.name, "compare-markets-")
     try:
         outcomes = {name: _simulated(case, name, say) for name, case in cases.items()}
     except BaseException:
@@ -202,15 +200,3 @@ def _print(kpis: Mapping[str, Mapping[str, float]]) -> None:
         table.add_row(label, "" if unit == "-" else unit, *cells)
     width = None if sys.stdout.isatty() else _screen.WIDTH
     Console(width=width, highlight=False, markup=False).print(table)
-
-
-def _new_folder(parent: Path) -> Path:
-    """Make and return ``compare-markets-<UTC time>`` below a folder, one nobody else has."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    with writing(parent):
-        for counter in range(1, 10_000):
-            folder = parent / f"compare-markets-{stamp}{f'-{counter:02d}' if counter > 1 else ''}"
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir(parents=True)
-                return folder
-    raise OutputError(f"cannot find a free name for a comparison in {parent}")

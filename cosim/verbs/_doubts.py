@@ -19,8 +19,8 @@ def doubts(case: Case) -> list[str]:
 
 def _prices(case: Case) -> Iterator[tuple[Path, str]]:
     for path, tariff in case.scenario.tariffs():
-        for index, (retail, feed_in) in enumerate(tariff.price_pairs()):
-            place = (*path, "periods", index - 1) if index else path
+        for index, (retail, feed_in) in tariff.price_pairs():
+            place = path if index is None else (*path, "periods", index)
             key = (*place, "retail_eur_per_kwh")
             if 0.0 < retail < 0.01:
                 yield key, f"retail {retail:g} EUR/kWh is below one cent; is it in EUR/Wh?"
@@ -28,10 +28,33 @@ def _prices(case: Case) -> Iterator[tuple[Path, str]]:
                 yield key, f"retail {retail:g} EUR/kWh is high; is it in ct/kWh or EUR/MWh?"
             if retail == feed_in:
                 yield key, f"retail equals feed-in ({retail:g} EUR/kWh): trading gains nothing"
+        ahead = tariff.day_ahead
+        if ahead and not ahead.retail_markup_eur_per_kwh + ahead.feed_in_markdown_eur_per_kwh:
+            text = "retail equals feed-in at all times: without a mark-up trading gains nothing"
+            yield (*path, "day_ahead"), text
+    yield from _imbalance(case)
     co2 = case.scenario.co2
-    if co2.csv is None and co2.kg_per_kwh > 1.5:
+    if co2.kg_per_kwh > 1.5:
         text = f"CO2 intensity {co2.kg_per_kwh:g} kg/kWh is above that of any power plant"
         yield ("co2", "kg_per_kwh"), text
+
+
+def _imbalance(case: Case) -> Iterator[tuple[Path, str]]:
+    """Doubt prices by which being off one's trades and plans pays."""
+    tariffs, grid = case.tariffs, case.grid
+    short, long = tariffs.imbalance.short_eur_per_kwh, tariffs.imbalance.long_eur_per_kwh
+    pays = np.zeros(grid.intervals, dtype=bool)
+    if short is not None:
+        pays |= short < tariffs.retail_eur_per_kwh.max(axis=1)
+    if long is not None:
+        pays |= long > tariffs.feed_in_eur_per_kwh.min(axis=1)
+    if pays.any():
+        when = grid.utc(grid.start_s(int(pays.argmax()))).astimezone(grid.zone)
+        text = (
+            f"being off the plan pays in {pays.sum()} of {grid.intervals} intervals (the first at "
+            f"{when:%Y-%m-%d %H:%M}): short costs less than retail, or long earns more than feed-in"
+        )
+        yield ("imbalance",), text
 
 
 def _batteries(case: Case) -> Iterator[tuple[Path, str]]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from cosim import plugins
+from cosim.overlay import KINDS
 from cosim.scenario import Scenario
 
 Json = dict[str, Any]
@@ -153,7 +154,7 @@ def scenario_keys() -> list[Key]:
 
 def _walk(schema: Json, prefix: str, definitions: Json, plugin: str = "") -> Iterator[Key]:
     for option in _options(schema, definitions):
-        name = option.get("properties", {}).get("kind", {}).get("const")
+        name = _named(option)
         base = f"{prefix}{name}." if name else prefix
         owner = name or plugin
         for key, below in option.get("properties", {}).items():
@@ -173,9 +174,17 @@ def _options(schema: Json, definitions: Json) -> list[Json]:
     if "$ref" in schema:
         below = definitions[schema["$ref"].rpartition("/")[2]]
         return _options(below, definitions)
-    if "anyOf" in schema and "properties" not in schema:
-        return [option for each in schema["anyOf"] for option in _options(each, definitions)]
+    for several in ("anyOf", "oneOf"):
+        if several in schema and "properties" not in schema:
+            return [option for each in schema[several] for option in _options(each, definitions)]
     return [schema]
+
+
+def _named(option: Json) -> str | None:
+    """Return the name of a plug-in's or a series format's schema, None of any other."""
+    properties = option.get("properties", {})
+    return next((properties[key]["const"] for key in KINDS if "const" in properties.get(key, {})),
+                None)  # fmt: skip
 
 
 def _key(path: str, name: str, schema: Json, required: Any, definitions: Json) -> Key:
@@ -211,8 +220,9 @@ _KINDS = {
 
 
 def _kind(option: Json) -> str:
-    if "const" in option.get("properties", {}).get("kind", {}):
-        return "mapping with 'kind' and options"
+    for key in KINDS:
+        if "const" in option.get("properties", {}).get(key, {}):
+            return f"mapping with '{key}' and options"
     if str(option.get("format")).startswith("date"):
         return "time"
     return _KINDS.get(str(option.get("type")), "any value")
@@ -222,6 +232,8 @@ def _limits(option: Json) -> str:
     """Return the allowed values of one alternative in words."""
     if "enum" in option:
         return "one of " + ", ".join(str(item) for item in option["enum"])
+    if "const" in (form := option.get("properties", {}).get("format", {})):
+        return f"format {form['const']}"
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     found = [f"{sign} {option[key]:g}" for key, sign in signs.items() if key in option]
     for part in (option.get("items"), *option.get("prefixItems", ())[:1]):

@@ -69,5 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
     for text in _book.doubts(rows, tariff):
         warn(text)
     outcome = _book.cleared(market, rows, arguments.seed)
-    print(json.dumps(outcome, allow_nan=False) if arguments.json else _book.shown(rows, outcome))
+    text = json.dumps(outcome, allow_nan=False) if arguments.json else ""
+    print(text or _book.shown(market, rows, outcome))
     return 0

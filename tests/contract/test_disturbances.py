@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 
 from cosim import plugins
+from cosim.books import CLOSING_TOLERANCE
 from cosim.case import Case
 from cosim.conditions import FACTORS, Conditions
 from cosim.disturbances.base import Disturbance
 from cosim.plant import Solve
-from cosim.settlement import CLOSING_TOLERANCE
 from cosim.simulation import Interval, Simulation
 
 #: options of disturbances that have no defaults
 OPTIONS: dict[str, dict[str, Any]] = {
+    "curtailment": {"pv_share": 0.2},
     "line_outage": {"line": "line3"},
     "message_loss": {"probability": 0.4, "delay_s": 20},
 }
@@ -281,7 +282,7 @@ def test_factors_multiply_while_they_last(
 
 
 def put(conditions: Conditions, name: str, value: np.ndarray) -> Callable[[], None]:
-    return conditions.delay(value) if name == "delay" else conditions.multiply(name, value)
+    return conditions.delay(value) if name == "delay" else conditions.put(name, value)
 
 
 def read(conditions: Conditions, name: str) -> bytes:

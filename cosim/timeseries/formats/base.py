@@ -6,7 +6,7 @@ import math
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
@@ -67,6 +67,12 @@ class SeriesFile(BaseModel):
 
     file: Path = Field(description="file with the series")
     pick: dict[str, str] = Field({}, description="value by column, where rows of several stand")
+    shift_days: int = Field(
+        0,
+        ge=-40_000,
+        le=40_000,
+        description="24 h days added to its times; 7 x n keeps weekdays [d]",
+    )
 
     @classmethod
     def name(cls) -> str:
@@ -106,21 +112,28 @@ class SeriesFile(BaseModel):
         """Read the file; raise InputError when it is not a table of this format."""
         return open_sheet(folder, self.file, self.DELIMITER)
 
-    def load(self, folder: Path, grid: TimeGrid) -> tuple[np.ndarray, tuple[str, str]]:
+    def load(
+        self, folder: Path, grid: TimeGrid, unit: str | None = None
+    ) -> tuple[np.ndarray, tuple[str, str]]:
         """Return the values ``[T]``, means over each interval, and the file with its SHA-256.
 
-        Every row of the series is checked. Raises InputError with all problems found.
+        Every row of the series is checked, and that it is in ``unit`` if one is named. Raises
+        InputError with all problems found.
         """
-        series = self.series(self.sheet(folder))
-        problems = misfits(series.rows, grid, series.table.file)
-        if problems:
-            raise InputError(problems)
+        series = self.series(self.sheet(folder), grid)
+        if unit not in {None, series.unit}:
+            what = f"the series '{series.column}' is in {series.unit}, here {unit} is wanted"
+            remedy = "take another file, column or unit"
+            raise InputError(Problem(what, series.table.file, remedy=remedy))
         first, stop = touched(series.rows, grid)
         values = on_grid(series.values[first:stop, np.newaxis], series.rows, grid)[:, 0]
         return values, (series.table.file, series.table.sha256)
 
-    def series(self, sheet: Sheet) -> Series:
-        """Return the series of an open file, all of it; raise InputError with all problems."""
+    def series(self, sheet: Sheet, grid: TimeGrid | None = None) -> Series:
+        """Return the series of an open file, all of it; raise InputError with all problems.
+
+        One of them is that the rows do not serve the intervals of ``grid``, if one is given.
+        """
         table, problems = sheet.table, list[Problem]()
         time_columns = self.time_columns(table)
         column, quantity = self.value_column(table)
@@ -137,7 +150,9 @@ class SeriesFile(BaseModel):
         problems += _outside(table, column, values, quantity)
         with collect(problems):
             rows = read_clock(table, time_columns[0], times, zone, "start")
+            rows = replace(rows, first_s=rows.first_s + self.shift_days * 86_400)
             problems += _too_small(table, column, values, quantity, rows)
+            problems += [] if grid is None else misfits(rows, grid, table.file)
         if problems:
             lines = chosen[order] + FIRST_LINE
             raise InputError(at_lines(problems, table, lines))

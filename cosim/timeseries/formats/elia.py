@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from cosim.errors import InputError, Problem, did_you_mean
+from cosim.timegrid import TimeGrid
 from cosim.timeseries.formats._sheet import Sheet, only
 from cosim.timeseries.formats.base import Quantity, Series, SeriesFile
 from cosim.timeseries.table import HEADER_LINE, Table
@@ -81,9 +82,9 @@ class Elia(SeriesFile):
         """Return the times as they are: ISO 8601."""
         return list(texts)
 
-    def series(self, sheet: Sheet) -> Series:
+    def series(self, sheet: Sheet, grid: TimeGrid | None = None) -> Series:
         """Return the power, or what it is of the capacity; raise InputError with all problems."""
-        power = super().series(sheet)
+        power = super().series(sheet, grid)
         if self.quantity == "power":
             return power
         table = sheet.table

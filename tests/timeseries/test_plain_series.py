@@ -12,10 +12,10 @@ import pytest
 
 from cosim.errors import InputError, Problem
 from cosim.timegrid import TimeGrid
-from cosim.timeseries.one_series import OneSeries
+from cosim.timeseries.formats import FORMATS
 
 START = datetime(2023, 6, 5, tzinfo=UTC)
-SERIES = OneSeries(Path("series.csv"), "time", "value", "UTC", low=0.0, high=3.0, unit="kg/kWh")
+SERIES = FORMATS["plain"].model_validate({"file": "series.csv", "unit": "kg/kWh"})
 
 
 def grid(interval_s: int = 900, intervals: int = 8, start: datetime = START) -> TimeGrid:
@@ -35,7 +35,7 @@ def written(folder: Path, lines: list[str], header: str = "time,value") -> Path:
 
 def refused(folder: Path, run: TimeGrid | None = None) -> tuple[Problem, ...]:
     with pytest.raises(InputError) as caught:
-        SERIES.load(folder, run or grid())
+        SERIES.load(folder, run or grid(), "kg/kWh")
     return caught.value.problems
 
 
@@ -81,11 +81,11 @@ def test_a_value_outside_the_range_is_refused(tmp_path: Path, value: str, row: i
 @pytest.mark.parametrize(
     ("cell", "what"),
     [
-        ("nan", "'nan' is not a finite number"),
-        ("NaN", "'NaN' is not a finite number"),
+        ("nan", "the value is missing"),
+        ("NaN", "the value is missing"),
         ("inf", "'inf' is not a finite number"),
-        ("n/a", "'n/a' is not a finite number"),
-        ("", "the cell is empty"),
+        ("n/a", "the value is missing"),
+        ("", "the value is missing"),
     ],
 )
 def test_a_cell_that_is_no_number_is_refused(tmp_path: Path, cell: str, what: str) -> None:
@@ -121,6 +121,12 @@ def test_a_gap_between_rows_is_refused(tmp_path: Path) -> None:
     lines = rows([0.5] * 12)
     (problem,) = refused(written(tmp_path, lines[:4] + lines[5:]))
     assert problem.where.startswith("series.csv:6") and "missing" in problem.what
+
+
+def test_a_series_of_another_quantity_is_refused(tmp_path: Path) -> None:
+    written(tmp_path, rows(EIGHT))
+    with pytest.raises(InputError, match=r"'value' is in kg/kWh, here EUR/kWh is wanted"):
+        SERIES.load(tmp_path, grid(), "EUR/kWh")
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

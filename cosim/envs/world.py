@@ -1,0 +1,115 @@
+"""What the environments share: episodes of a case in which the learner sits at the desk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium import spaces
+
+from cosim.arrays import freeze
+from cosim.case import Case
+from cosim.episode import lived, whole
+from cosim.errors import InputError, Problem, did_you_mean
+from cosim.simulation import Recorder
+from cosim.training.days import drawn_episode
+from cosim.training.export import Scaling
+from cosim.training.lane import Lane, Turn, stored_value
+from cosim.training.signals import OBSERVED, reach_of, rewards_of, scaling_of
+
+Record = Callable[[Case], Recorder]
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a step tells of each served prosumer.
+
+    Scaled observations ``[m, d]``, rewards by terms ``[m, 3]``, and who is at the desk ``[m]``.
+    """
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    present: np.ndarray
+    interval: int
+    over: bool
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+
+class World:
+    """Runs of a case with the learner serving some rows, one after another.
+
+    Without ``days`` every episode is the run of the case itself, with the scenario's own seed and
+    fillings; with it, so many training days are drawn, with a seed and fillings of their own.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        rows: np.ndarray,
+        *,
+        features: Sequence[str] = OBSERVED,
+        scaling: Scaling | None = None,
+        actions: Sequence[str] = ("battery_kw",),
+        team: float = 0.0,
+        days: int | None = None,
+        record: Record | None = None,
+    ) -> None:
+        self.case, self.rows, self.days, self.team = case, rows, days, team
+        self.scaling = scaling or scaling_of(case, rows, features)
+        self.reach = reach_of(case, rows, actions)
+        names, value = self.scaling.features, stored_value(case, rows)
+        self._lane = Lane(rows, value, names, self.reach.names, record)
+
+    def space_seen(self, count: int = 1) -> spaces.Box:
+        """Return the space of the observations of some prosumers, flat."""
+        limit, width = self.scaling.limit, len(self.scaling.inputs)
+        return spaces.Box(-limit, limit, (count * width,), np.float32)
+
+    def space_done(self, count: int = 1) -> spaces.Box:
+        """Return the space of the actions of some prosumers, flat."""
+        return spaces.Box(-1.0, 1.0, (count * len(self.reach.names),), np.float32)
+
+    def begin(self, random: np.random.Generator) -> Told:
+        """Start an episode; nothing is worth anything yet."""
+        drawn = whole(self.case) if self.days is None else None
+        episode = drawn or drawn_episode(self.case, self.days or 1, random)
+        turn = self._lane.reset(lived(self.case, episode))
+        return self._told(turn, np.zeros((len(self.rows), 3)))
+
+    def step(self, shares: np.ndarray) -> Told:
+        """Decide by actions in [-1, 1] ``[m, a]``, and run on to the next decision."""
+        turn, worth = self._lane.step(self.reach(shares))
+        rating = self.case.population.rating_kw[self.rows]
+        return self._told(turn, rewards_of(worth, rating, self.team))
+
+    def close(self) -> None:
+        """End the episode and its thread."""
+        self._lane.close()
+
+    def _told(self, turn: Turn, rewards: np.ndarray) -> Told:
+        seen = self.scaling(turn.observations)
+        return Told(seen, rewards, turn.present, turn.interval, turn.over)
+
+
+def row_of(case: Case, prosumer: str) -> np.ndarray:
+    """Return the row of a prosumer ``[1]``; raise InputError for an unknown name."""
+    names = case.population.names
+    if prosumer not in names:
+        raise InputError(
+            Problem(f"unknown participant '{prosumer}'", remedy=did_you_mean(prosumer, names))
+        )
+    return np.array([names.index(prosumer)])
+
+
+def rows_of(case: Case, seat: str) -> np.ndarray:
+    """Return the rows that a policy of the scenario serves; raise InputError for an unknown one."""
+    seats = {each.name: each.rows for each in case.seats}
+    if seat not in seats:
+        raise InputError(
+            Problem(f"no participant is served by a policy '{seat}'",
+                    remedy=did_you_mean(seat, tuple(seats)))
+        )  # fmt: skip
+    return seats[seat]

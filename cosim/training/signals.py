@@ -1,0 +1,159 @@
+"""What a learner is told and what it says: scaled observations, actions in [-1, 1], rewards.
+
+The same for every training environment, so that what is learnt in one is told alike in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.arrays import freeze
+from cosim.case import Case
+from cosim.errors import InputError, Problem, did_you_mean
+from cosim.observe import ACTIONS, FEATURES
+from cosim.training.export import RATING, Input, Scaling
+from cosim.training.lane import TERMS
+
+#: rewards are worth per kW of rating [EUR/kW] times this, so that all sizes learn alike
+REWARD_SCALE = 10.0
+
+#: what is observed where nothing else is asked for
+OBSERVED = (
+    "soc",
+    RATING,
+    "forecast_net_kw",
+    "forecast_pv_kw",
+    "retail_eur_per_kwh",
+    "retail_in_1h_eur_per_kwh",
+    "retail_in_4h_eur_per_kwh",
+    "retail_in_12h_eur_per_kwh",
+    "feed_in_eur_per_kwh",
+    "last_price_eur_per_kwh",
+    "vm_pu",
+    "hour_sin",
+    "hour_cos",
+    "weekend",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """What actions of 1 and -1 stand for, ``[m, a]`` in the unit of each action."""
+
+    names: tuple[str, ...]
+    low: np.ndarray
+    high: np.ndarray
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    def __call__(self, shares: np.ndarray) -> np.ndarray:
+        """Return the decisions ``[..., m, a]``; shares beyond [-1, 1] count as their bound."""
+        shares = np.clip(np.asarray(shares, dtype=np.float64), -1.0, 1.0)
+        middle, half = 0.5 * (self.high + self.low), 0.5 * (self.high - self.low)
+        return np.asarray(middle + half * shares)
+
+
+def reach_of(case: Case, rows: np.ndarray, actions: Sequence[str]) -> Reach:
+    """Return how far some prosumers' actions reach.
+
+    Battery power: the rating, both ways. Orders: what battery and the highest load or PV of the
+    case could move in an interval, both ways. Limit prices: from the lowest feed-in price of the
+    case to its highest retail price. Raises InputError for actions nobody has.
+    """
+    people, profiles, tariffs = case.population, case.profiles, case.tariffs
+    _check("action", actions, tuple(ACTIONS))
+    if tuple(actions) == ("battery_kw",) and not people.rating_kw[rows].any():
+        who = people.names[rows[0]] + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
+        raise InputError(
+            Problem(f"nothing to learn: {who} has no battery", why="the one action is its power",
+                    remedy="choose a prosumer with a battery, or more actions")
+        )  # fmt: skip
+    rating = people.rating_kw[rows]
+    most_kw = np.maximum(profiles.load_kw[:, rows].max(0), profiles.pv_kw[:, rows].max(0)) + rating
+    energy = most_kw * case.grid.interval_h
+    bounds = {
+        "battery_kw": (-rating, rating),
+        "quantity_kwh": (-energy, energy),
+        "price_eur_per_kwh": (
+            tariffs.feed_in_eur_per_kwh[:, rows].min(0),
+            tariffs.retail_eur_per_kwh[:, rows].max(0),
+        ),
+    }
+    low, high = (np.stack([bounds[name][end] for name in actions], axis=-1) for end in (0, 1))
+    return Reach(tuple(actions), low, high)
+
+
+def scaling_of(case: Case, rows: np.ndarray, features: Sequence[str] = OBSERVED) -> Scaling:
+    """Return a scaling that brings the case's own range of each feature to [-1, 1]."""
+    _check("feature", features, tuple(FEATURES))
+    if RATING not in features:
+        raise InputError(
+            Problem(f"the features lack '{RATING}'", remedy="add it: a bundle needs it")
+        )
+    ranges = _ranges(case, rows)
+    return Scaling(tuple(_input(name, *ranges[name]) for name in features))
+
+
+def rewards_of(worth_eur: np.ndarray, rating_kw: np.ndarray, team: float) -> np.ndarray:
+    """Return rewards by terms ``[..., m, 3]`` of what an interval was worth ``[..., m, 3]``.
+
+    Per kW of rating (of 1 kW without a battery), times :data:`REWARD_SCALE`; to the share ``team``
+    the worth is that of all together: alone, each would sell until the price is gone for all.
+    """
+    size = np.where(rating_kw > 0.0, rating_kw, 1.0)
+    own = worth_eur / size[:, None]
+    everybody = worth_eur.sum(-2, keepdims=True) / size.sum()
+    return REWARD_SCALE * (own + team * (everybody - own))
+
+
+def named_terms(rewards: np.ndarray) -> list[dict[str, float]]:
+    """Return rewards ``[m, 3]`` by the names of their terms, one for each row."""
+    return [dict(zip(TERMS, row, strict=True)) for row in rewards.tolist()]
+
+
+def _check(what: str, names: Sequence[str], known: tuple[str, ...]) -> None:
+    problems = [
+        Problem(f"unknown {what} '{name}'", remedy=did_you_mean(name, known))
+        for name in names
+        if name not in known
+    ]
+    if not names:
+        problems = [Problem(f"no {what} to learn with", remedy=f"there are {', '.join(known)}")]
+    if problems:
+        raise InputError(problems)
+
+
+def _input(name: str, low: float, high: float) -> Input:
+    half = 0.5 * (high - low)
+    return Input(name, low, high, 0.5 * (low + high), half if half > 0.0 else 1.0)
+
+
+def _ranges(case: Case, rows: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Return least and greatest value of each feature in a case; of the voltage, what is normal."""
+    people, profiles, tariffs = case.population, case.profiles, case.tariffs
+    load, pv = profiles.load_kw[:, rows], profiles.pv_kw[:, rows]
+    retail, feed_in = tariffs.retail_eur_per_kwh[:, rows], tariffs.feed_in_eur_per_kwh[:, rows]
+    volume = float(profiles.load_kw.sum(1).max()) * case.grid.interval_h
+    constants = ("capacity_kwh", "rating_kw", "pv_kwp")
+    own = {name: (0.0, float(getattr(people, name)[rows].max())) for name in constants}
+    powers = dict.fromkeys(("most_charge_kw", "most_discharge_kw"), own["rating_kw"])
+    loads = dict.fromkeys(("measured_load_kw", "forecast_load_kw"), (0.0, float(load.max())))
+    suns = dict.fromkeys(("measured_pv_kw", "forecast_pv_kw"), (0.0, float(pv.max())))
+    prices = (float(feed_in.min()), float(retail.max()))
+    priced = {name: prices for name in FEATURES if name.endswith("_eur_per_kwh")}
+    return {
+        "soc": (0.0, 1.0),
+        "energy_kwh": own["capacity_kwh"],
+        "efficiency": (0.0, 1.0),
+        "forecast_net_kw": (float((load - pv).min()), float((load - pv).max())),
+        "last_volume_kwh": (0.0, volume),
+        "vm_pu": (case.limits.vm_min_pu, case.limits.vm_max_pu),
+        "hour_sin": (-1.0, 1.0),
+        "hour_cos": (-1.0, 1.0),
+        "weekend": (0.0, 1.0),
+        **own, **powers, **loads, **suns, **priced,
+    }  # fmt: skip
