@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cosim import plugins
 from cosim.document import Document, Path
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.feeder.feeder import Feeder
@@ -17,17 +18,23 @@ from cosim.feeder.limits import Limits
 from cosim.feeder.network import Network
 from cosim.feeder.sources import load_network
 from cosim.markets.base import Market
+from cosim.oversight import Supervised
 from cosim.policy import Policy, check_names
 from cosim.population import Population, Profiles, Tariffs
 from cosim.profiles.base import Homes, ProfileSource
+from cosim.projection import NetworkGuard
 from cosim.scenario import LoadedScenario, Scenario
-from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group
+from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group, SupervisorSection
 from cosim.seeds import generator
 from cosim.settlement import ACCOUNTS
+from cosim.supervision import problems_with, read_supervision
 from cosim.tariffs import crossed_series, intensity_of, series_of, tariffs_of
 from cosim.timegrid import TimeGrid
 
 T = TypeVar("T")
+
+#: observations ``[m, d]``, rows ``[m]`` of the population, interval -> what a policy sees instead
+Sensors = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +44,8 @@ class Seat:
     name: str
     policy: Policy
     rows: np.ndarray
+    supervisor: Supervised | None = None
+    sensors: Sensors | None = None  # falsifies what the policy sees, for studies
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +91,7 @@ def load_case(loaded: LoadedScenario) -> Case:
     groups = homes and ask(("groups",), lambda: _assign(loaded, homes))
     read, price_files = _series(ask, scenario, grid, folder)
     policies = _policies(ask, scenario, grid, folder)
+    overseen = _overseen(ask, scenario, grid, folder, policies)
     if not (network and feeder and homes and groups) or ask.problems:
         raise InputError(ask.problems)
     population = _population(scenario, homes, groups, network)
@@ -104,12 +114,13 @@ def load_case(loaded: LoadedScenario) -> Case:
             limits.vm_min_pu, limits.vm_max_pu, limits.line_percent, limits.trafo_percent
         ),
         market=scenario.market,
-        seats=_seats(scenario, population, policies),
+        seats=_seats(scenario, population, policies, {n: how for n, (how, _) in overseen.items()}),
         files=(
             *loaded.source.files,
             *homes.files,
             *price_files,
             *(file for policy in policies.values() for file in policy.files),
+            *(file for _, files in overseen.values() for file in files),
         ),
     )
 
@@ -152,6 +163,20 @@ def _feeder(scenario: Scenario, network: Network) -> Feeder:
         trafo_rating_kva=section.trafo_rating_kva,
         verify_every=section.verify_every,
     )
+
+
+def network_guard(case: Case, feeder: Feeder) -> NetworkGuard | None:
+    """Return what the joint projection keeps on a feeder in operation; None: not wanted."""
+    section, limits = case.scenario.guard, case.limits
+    if section.network == "none":
+        return None
+    kept = Limits(
+        limits.vm_min_pu + section.margin_pu,
+        limits.vm_max_pu - section.margin_pu,
+        max(limits.line_percent - section.margin_percent, 0.0),
+        max(limits.trafo_percent - section.margin_percent, 0.0),
+    )
+    return NetworkGuard(feeder, kept)
 
 
 def _homes(scenario: Scenario, grid: TimeGrid, folder: FilePath) -> Homes:
@@ -233,7 +258,15 @@ def _population(
         self_discharge_per_h=-np.log1p(-homes.self_discharge_per_day) / 24.0,
         wear_eur_per_kwh=share("wear_eur_per_kwh"),
         pv_kwp=homes.pv_kwp * scenario.scale.pv,
+        ramp_kw=_ramps([battery.ramp_kw_per_interval for battery in batteries]),
     )
+
+
+def _ramps(given: Sequence[float | None]) -> np.ndarray | None:
+    """Return the ramp limits [kW], infinite where none is given; None where nobody has one."""
+    if all(ramp is None for ramp in given):
+        return None
+    return np.array([np.inf if ramp is None else ramp for ramp in given])
 
 
 def _assign(loaded: LoadedScenario, homes: Homes) -> tuple[str, ...]:
@@ -312,13 +345,52 @@ def _bound(policy: Any, grid: TimeGrid, folder: FilePath) -> Policy:
     return bound
 
 
+def _overseen(
+    ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath, policies: dict[str, Policy]
+) -> dict[str, tuple[Supervised, tuple[tuple[str, str], ...]]]:
+    """Return how policies are supervised, and the files that say so."""
+    found = {}
+    for name, section in scenario.supervisors.items():
+        if name in policies:
+            step = partial(_supervised, policies[name], section, grid, folder)
+            found[name] = ask(("supervisors", name), step)
+    return {name: how for name, how in found.items() if how is not None}
+
+
+def _supervised(
+    policy: Policy, section: SupervisorSection, grid: TimeGrid, folder: FilePath
+) -> tuple[Supervised, tuple[tuple[str, str], ...]]:
+    given = policy.supervision
+    files: tuple[tuple[str, str], ...] = ()
+    if section.statistics is not None:
+        given, sha256 = read_supervision(folder / section.statistics)
+        files = ((section.statistics.name, sha256),)
+    if given is None:
+        what = f"nothing is known of what the policy '{policy.kind()}' has seen"
+        remedy = "write a file with 'cosim policy calibrate' and name it under 'statistics'"
+        raise InputError(Problem(what, remedy=remedy))
+    wrong = problems_with(given, policy.features, grid.interval_s)
+    if grid.rounds > 1:
+        what = f"a policy that is asked in {grid.rounds} rounds cannot be supervised"
+        wrong.append(Problem(what, remedy="trade in one round, or leave its supervisor out"))
+    if wrong:
+        raise InputError(wrong)
+    rule = plugins.load("policy", "self_consumption")()
+    assert isinstance(rule, Policy)
+    how = Supervised(given.statistics(), section.fallback, section.lockout_alarms, rule)
+    return how, files
+
+
 def _seats(
-    scenario: Scenario, population: Population, policies: dict[str, Policy]
+    scenario: Scenario,
+    population: Population,
+    policies: dict[str, Policy],
+    overseen: dict[str, Supervised],
 ) -> tuple[Seat, ...]:
     seats = []
     for name, policy in policies.items():
         groups = {g for g, group in scenario.groups.items() if group.policy == name}
         rows = population.rows_of(groups)
         if len(rows):
-            seats.append(Seat(name, policy, rows))
+            seats.append(Seat(name, policy, rows, overseen.get(name)))
     return tuple(seats)

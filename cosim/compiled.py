@@ -31,7 +31,7 @@ _FLOAT, _BOOL = "float64[:],", "boolean[:],"
 
 
 @guvectorize(
-    ["(" + 3 * _FLOAT + 2 * _BOOL + 7 * _FLOAT + _BOOL + "int8[:]," + 4 * _FLOAT + "int8[:])"],
+    ["(" + 3 * _FLOAT + 2 * _BOOL + 7 * _FLOAT + _BOOL + "int16[:]," + 4 * _FLOAT + "int16[:])"],
     ",".join(["()"] * 13) + ",(f)->" + ",".join(["()"] * 5),
     cache=True,
 )
@@ -63,3 +63,17 @@ def guard_row(  # type: ignore[no-untyped-def]
         reason[0] |= flags[3]
     if price[0] != limit:
         reason[0] |= flags[4]
+
+
+@guvectorize(
+    ["(float64[:], float64[:], float64[:,:], float64[:])"], "(d),(d),(d,d)->()", cache=True
+)
+def squared_distance(row, mean, precision, result):  # type: ignore[no-untyped-def]
+    """Return the squared Mahalanobis distance of one observation."""
+    total = 0.0
+    for i in range(len(row)):
+        part = 0.0
+        for j in range(len(row)):
+            part += precision[i, j] * (row[j] - mean[j])
+        total += part * (row[i] - mean[i])
+    result[0] = total

@@ -49,16 +49,18 @@ def flows(
     dead: np.ndarray,
     hours: float,
     pv_most_kw: np.ndarray | None = None,
+    before_kw: np.ndarray | None = None,
 ) -> Flows:
     """Return the power that flows for the next ``hours``: the plant saturates, always.
 
-    ``pv_most_kw`` is what the network operator lets PV feed, by default all.
+    ``pv_most_kw`` is what the network operator lets PV feed, by default all; ``before_kw`` is
+    what batteries did in the interval before, for their ramp limits.
     """
     curtailed = np.zeros_like(pv_kw)
     if pv_most_kw is not None:
         curtailed = np.maximum(pv_kw - pv_most_kw, 0.0)
         pv_kw = pv_kw - curtailed
-    low, high = feasible_range_kw(population, energy_kwh, hours)
+    low, high = feasible_range_kw(population, energy_kwh, hours, before_kw)
     battery_kw = np.minimum(np.maximum(setpoint_kw, low), high)
     if not dead.any():
         return Flows(load_kw, load_kvar, pv_kw, battery_kw, np.zeros_like(load_kw), dead, curtailed)
@@ -105,11 +107,21 @@ def deliver(
     pv_kw: np.ndarray,
     hours: float,
     pv_most_kw: np.ndarray | None = None,
+    before_kw: np.ndarray | None = None,
 ) -> Delivery:
     """Return the delivery of the next ``hours`` at constant power, for any leading axes."""
     dead = feeder.dead[population.bus]
     flow = flows(
-        population, energy_kwh, setpoint_kw, load_kw, load_kvar, pv_kw, dead, hours, pv_most_kw
+        population,
+        energy_kwh,
+        setpoint_kw,
+        load_kw,
+        load_kvar,
+        pv_kw,
+        dead,
+        hours,
+        pv_most_kw,
+        before_kw,
     )
     buses = len(feeder.network.buses)
     p_kw = _at_buses(population, -flow.net_kw, buses)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from cosim.case import Case, Seat
-from cosim.errors import CosimError, InputError, PluginError
+from cosim.errors import CosimError, InputError, PluginError, Problem
 from cosim.guard import Decision
 from cosim.observe import ACTIONS, View, encode
+from cosim.oversight import Look, Note, Oversight, stand_in
 from cosim.policy import PolicyContext, Seating
 from cosim.seeds import Draws, LaneDraws
 
@@ -23,6 +24,8 @@ class Answer:
     decision: Decision
     own_quantity: np.ndarray
     own_price: np.ndarray
+    supervised: np.ndarray | None = None  # bool, where a stand-in decided; None: nowhere
+    notes: tuple[Note, ...] = ()
 
 
 class Desk:
@@ -44,6 +47,10 @@ class Desk:
         self._memories: list[Any] = []
         self._draws: list[Draws | LaneDraws] = []
         self._lanes = 1 if seeds is None else len(seeds)
+        self._alone = seeds is None
+        self._oversight: list[Oversight | None] = []
+        weekdays = case.grid.local_weekdays()
+        self._days = np.cumsum(np.diff(weekdays, prepend=weekdays[:1]) != 0)  # civil, of the run
         for seat in self._seats:
             self._own_quantity[seat.rows] = "quantity_kwh" in seat.policy.actions
             self._own_price[seat.rows] = "price_eur_per_kwh" in seat.policy.actions
@@ -53,6 +60,10 @@ class Desk:
             seed = case.scenario.seed
             drawn = Draws(seed, *stream) if seeds is None else LaneDraws(seeds, *stream)
             self._draws.append(drawn)
+            how = seat.supervisor
+            self._oversight.append(
+                None if how is None else Oversight(how, seat.name, tuple(served))
+            )
 
     def ask(
         self,
@@ -69,6 +80,8 @@ class Desk:
         """
         lead = view.energy_kwh.shape[:-1]
         decision = {name: np.zeros((*lead, self._count)) for name in ACTIONS}
+        rung = np.full(self._count, -1)
+        notes: list[Note] = []
         for index, seat in enumerate(self._seats):
             here = slice(None) if present is None else np.flatnonzero(present[seat.rows])
             rows = seat.rows[here]
@@ -77,21 +90,60 @@ class Desk:
             if given and seat.name in given:
                 actions = given[seat.name][..., here, :]
             else:
-                actions = self._asked(index, view, here, gate)
+                actions, look = self._asked(index, view, here, gate)
+                if look is not None:
+                    rung[rows] = look.rung
+                    notes += look.notes
             actions = actions.reshape(*lead, len(rows), len(seat.policy.actions))
             for column, name in enumerate(seat.policy.actions):
                 decision[name][..., rows] = actions[..., column]
         own_quantity = self._own_quantity if present is None else self._own_quantity | ~present
-        answer = Decision(*(decision[name] for name in ACTIONS))
         own_price = self._own_price if present is None else self._own_price & present
-        return Answer(answer, own_quantity, own_price)
+        taken = rung >= 0
+        if taken.any():
+            silent = self._stand_in(view, rung, gate // self._rounds, decision)
+            own_quantity, own_price = (own_quantity & ~taken) | silent, own_price & ~taken
+        answer = Decision(*(decision[name] for name in ACTIONS))
+        return Answer(answer, own_quantity, own_price, taken if taken.any() else None, tuple(notes))
 
-    def _asked(self, index: int, view: View, here: slice | np.ndarray, gate: int) -> np.ndarray:
+    def _stand_in(
+        self, view: View, rung: np.ndarray, interval: int, decision: dict[str, np.ndarray]
+    ) -> np.ndarray:
+        """Let the stand-ins decide; return who sends no order ``[n]``."""
+        silent = np.zeros(self._count, dtype=bool)
+        for seat in self._seats:
+            rows = seat.rows[rung[seat.rows] >= 0]
+            if seat.supervisor is not None and len(rows):
+                power, silent[rows] = stand_in(seat.supervisor, view, rows, rung[rows], interval)
+                decision["battery_kw"][rows] = power
+                decision["quantity_kwh"][rows] = decision["price_eur_per_kwh"][rows] = 0.0
+        return silent
+
+    def _seen(
+        self, index: int, view: View, here: slice | np.ndarray, interval: int
+    ) -> tuple[np.ndarray, Look | None]:
+        """Return what a policy sees, and what its supervisor makes of it."""
+        seat, oversight = self._seats[index], self._oversight[index]
+        rows = seat.rows[here]
+        observations = encode(view, seat.policy.features, rows)
+        if seat.sensors is not None:
+            observations = seat.sensors(observations, rows, interval)
+        if oversight is None:
+            return observations, None
+        if not self._alone:
+            what = f"the policy '{seat.name}' is under supervision, which lanes do not know"
+            raise InputError(Problem(what, "supervisors", remedy="leave its supervisor out"))
+        look = oversight.look(observations, float(view.hour), int(self._days[interval]), here)
+        return look.observations, look
+
+    def _asked(
+        self, index: int, view: View, here: slice | np.ndarray, gate: int
+    ) -> tuple[np.ndarray, Look | None]:
         """Return what a policy decides for those of its prosumers who are here, lanes in a row."""
         seat, memory = self._seats[index], self._memories[index]
         rows = seat.rows[here]
         batch = slice(None) if isinstance(here, slice) else self._in_batch(seat, here)
-        observations = encode(view, seat.policy.features, rows)
+        observations, look = self._seen(index, view, here, gate // self._rounds)
         draws = self._draws[index].at(gate)[..., here, :]
         context = PolicyContext(
             np.tile(rows, self._lanes),
@@ -106,7 +158,7 @@ class Desk:
             memory = memory.copy()
             memory[batch] = after
             self._memories[index] = memory
-        return actions
+        return actions, look
 
     def _in_batch(self, seat: Seat, here: np.ndarray) -> np.ndarray:
         """Return the places of prosumers in a batch of all lanes."""

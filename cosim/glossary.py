@@ -300,6 +300,11 @@ KPIS = _table(
         "numbers have none", low=0),
     _of("delivery_deviations", "-", "batteries that ran otherwise than guarded, for an outage or a "
         "change after the decision", low=0),
+    _of("network_interventions", "-", "set-points that the guard moved for the feeder's limits, "
+        "one per prosumer and interval; among the interventions", low=0),
+    _of("network_kwh", "kWh", "battery energy it moved for that", low=0),
+    _of("fallback_intervals", "-", "supervised policies for which a stand-in decided, one per "
+        "prosumer and interval", low=0),
     _of("device_breaches", "-", "safety 3, what devices did: recorded energies outside rating, "
         "stored energy bounds or losses of a battery", low=0),
     _of("grid_breaches", "-", "safety 4, what the grid saw: episodes of voltage or loading outside "

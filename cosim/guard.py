@@ -34,7 +34,8 @@ class Guarded:
 
     decision: Decision
     position_kwh: np.ndarray  # forecast net import after the battery, [..., n]
-    reason: np.ndarray  # Reason flags, int8 [..., n]
+    reason: np.ndarray  # Reason flags, int16 [..., n]
+    moved_kw: np.ndarray | None = None  # by the joint projection [..., n]; None: nowhere
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -52,7 +53,7 @@ class Outlook:
 
 
 _FLAGS = np.array(
-    [Reason.NOT_FINITE, Reason.RATING, Reason.ENERGY, Reason.QUANTITY, Reason.PRICE], dtype=np.int8
+    [Reason.NOT_FINITE, Reason.RATING, Reason.ENERGY, Reason.QUANTITY, Reason.PRICE], dtype=np.int16
 )
 
 
@@ -66,18 +67,21 @@ def guard(
     own_price: np.ndarray,
     physical_trades: bool = True,
     held_kwh: np.ndarray | None = None,
+    before_kw: np.ndarray | None = None,
 ) -> Guarded:
     """Project a decision onto what is feasible; idempotent, for any leading axes.
 
     ``own_quantity`` and ``own_price`` ``[n]`` are True where the policy chooses them; elsewhere
     the forecast position is ordered, at retail when short and at feed-in when long. Under
     ``physical_trades`` an order lies between zero and that position. ``held_kwh`` ``[..., n]``
-    was traded before and is no longer part of it.
-    A row with any non-finite entry is rejected whole: battery idle, no order.
+    was traded before and is no longer part of it. ``before_kw`` is what the batteries do now,
+    for their ramp limits.
+    A row with any non-finite entry is rejected whole: battery idle, or as near to it as its ramp
+    allows, and no order.
     """
     from cosim.compiled import guard_row
 
-    low, high = feasible_range_kw(population, outlook.energy_kwh, hours)
+    low, high = feasible_range_kw(population, outlook.energy_kwh, hours, before_kw)
     net_kw = outlook.load_kw - outlook.pv_kw
     if held_kwh is not None:
         net_kw = net_kw - held_kwh / hours
@@ -98,4 +102,22 @@ def guard(
             physical_trades,
             _FLAGS,
         )
+    if population.ramp_kw is not None and before_kw is not None:
+        free = feasible_range_kw(population, outlook.energy_kwh, hours)
+        reason = _ramped(population, requested, battery_kw, free, reason)
     return Guarded(Decision(battery_kw, quantity, price), position, reason)
+
+
+def _ramped(
+    population: Population,
+    requested: Decision,
+    battery_kw: np.ndarray,
+    free: tuple[np.ndarray, np.ndarray],
+    reason: np.ndarray,
+) -> np.ndarray:
+    """Return the reasons told apart: what the energy asked for, and what the ramp alone."""
+    power = np.where(reason & Reason.NOT_FINITE, 0.0, requested.battery_kw)
+    unramped = np.minimum(np.maximum(power, free[0]), free[1])
+    cut = (unramped != power) & (np.abs(unramped) < population.rating_kw)
+    reason = np.where(cut, reason | Reason.ENERGY, reason & ~Reason.ENERGY)
+    return np.where(unramped != battery_kw, reason | Reason.RAMP, reason).astype(np.int16)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cosim.arrays import freeze
-from cosim.case import Case
+from cosim.case import Case, network_guard
 from cosim.conditions import Factor
 from cosim.delivery import Delivery, Metered, Part, advance, deliver, meter, pv_most_kw
 from cosim.desk import Desk
@@ -76,6 +76,7 @@ class Lanes:
         self._draws = _Streams(case, [episode.seed for episode in episodes], self._per_day)
         self._desk = Desk(case, self._draws.seeds)
         self._feeder = case.feeder.twin()
+        self._network = network_guard(case, self._feeder)
         dead = self._feeder.dead[case.population.bus]  # by open switches, for the whole run
         self.present = ~dead  # the same in all lanes
         self._ones, self._nothing = np.ones(len(dead)), np.zeros((len(episodes), len(dead)))
@@ -124,6 +125,7 @@ class Lanes:
             self._running.grid.vm_pu[:, bus] if self._running else self._nothing + 1.0,
             self._noted.price_eur_per_kwh,
             self._noted.volume_kwh,
+            flow.battery_kw if flow else self._nothing,
         )
         draws = self._draws.forecast.at(k)
         seen = self._almanac.at(k, prices, sensed, self._factor("decide", k), draws)
@@ -144,6 +146,8 @@ class Lanes:
             answer.own_price,
             arrival,
             self._draws.rank.at(k)[..., 0] if case.market.arrival_order else self._nothing,
+            battery_kw=self.view.battery_kw,
+            load_kvar=self._running.flow.load_kvar if self._running else self._nothing,
         )
         return trade(
             case.population,
@@ -152,6 +156,7 @@ class Lanes:
             arrived & self.present,
             case.grid.interval_h,
             physical_trades=case.scenario.trade_limit == "physical",
+            network=self._network,
         )
 
     def _arrival_s(self, k: int) -> np.ndarray:
@@ -182,6 +187,7 @@ class Lanes:
             profiles.pv_kw[rows] * factor("pv"),
             self.case.grid.interval_h,
             pv_most_kw(self.case.population, factor("pv_share")) if self._courses else None,
+            self.view.battery_kw,
         )
 
     def _factor(self, gate: str, k: int) -> Factors:

@@ -39,6 +39,7 @@ class Sensed:
     vm_pu: np.ndarray
     last_price_eur_per_kwh: np.ndarray
     last_volume_kwh: np.ndarray
+    battery_kw: np.ndarray
 
 
 class Almanac:
@@ -140,6 +141,7 @@ class Almanac:
             interval_h=case.grid.interval_h,
             hour=_per_lane(self._hours[row]),
             weekday=_per_lane(self._weekdays[row]),
+            battery_kw=sensed.battery_kw,
         )
         worth, feed_in = prices.worth_eur_per_kwh, prices.feed_in_eur_per_kwh
         return Outlook(sensed.energy_kwh, load, pv, worth, feed_in), view
@@ -182,10 +184,16 @@ class Lookout:
         """
         plant = self._plant
         expected = plant.expected_kwh(self._case.grid.start_s(k))
-        sensed = Sensed(expected, *self._measured(), plant.vm_pu, self._price, self._volume)
+        market = (self._price, self._volume)
+        sensed = Sensed(expected, *self._measured(), plant.vm_pu, *market, plant.battery_kw)
         draws = self._draws.at(k)
         held = self._nothing if before is None else before.total.fills_kwh
         return self._almanac.at(k, prices, sensed, self._conditions.factor, draws, turn, held)
+
+    def measured_kvar(self) -> np.ndarray:
+        """Return the reactive load flowing now ``[n]``, which is taken to last."""
+        running = self._plant.running
+        return self._nothing if running is None else running.flow.load_kvar
 
     def _measured(self) -> tuple[np.ndarray, np.ndarray]:
         """Return load and PV flowing now ``[n]``; zero before the first delivery."""

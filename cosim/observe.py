@@ -38,11 +38,12 @@ class View:
     interval_h: float
     hour: np.ndarray | float  # civil hour of the begin of delivery, [..., 1] of lanes
     weekday: np.ndarray | float
+    battery_kw: np.ndarray | None = None  # now, from which ramp limits count
 
     @cached_property
     def feasible_kw(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest battery power that can be held for the interval."""
-        return feasible_range_kw(self.population, self.energy_kwh, self.interval_h)
+        return feasible_range_kw(self.population, self.energy_kwh, self.interval_h, self.battery_kw)
 
 
 #: hours ahead for which the published tariff can be observed

@@ -52,6 +52,7 @@ class Plant:
         self.energy_kwh = population.initial_kwh
         self.running: Delivery | None = None
         self._setpoint_kw = np.zeros(len(population))
+        self._before_kw = self._setpoint_kw  # executed at the end of the interval before
         self._interval = 0
         self._since_s = 0
         self._topology: object = None
@@ -69,6 +70,11 @@ class Plant:
         return self._feeder.dead[self._population.bus]
 
     @property
+    def battery_kw(self) -> np.ndarray:
+        """Power of the batteries now ``[n]``; idle before the first delivery."""
+        return self._setpoint_kw if self.running is None else self.running.flow.battery_kw
+
+    @property
     def vm_pu(self) -> np.ndarray:
         """Voltage at each prosumer's bus of the running load flow ``[n]``, NaN when dead."""
         if self.running is None:
@@ -77,6 +83,7 @@ class Plant:
 
     def begin(self, interval: int, setpoint_kw: np.ndarray) -> None:
         """Take the set-points of an interval, at its first second."""
+        self._before_kw = self.battery_kw
         self._interval, self._setpoint_kw = interval, setpoint_kw
         self._since_s = self._grid.start_s(interval)
         self._parts = []
@@ -96,6 +103,7 @@ class Plant:
             profiles.pv_kw[k] * conditions.factor("pv"),
             (self.until_s - self._since_s) / 3600.0,
             pv_most_kw(self._population, conditions.factor("pv_share")),
+            self._before_kw,
         )
         self._loss_share_kw = loss_shares_kw(
             self._rule, self._population, self._feeder, self.running

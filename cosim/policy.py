@@ -16,6 +16,7 @@ import numpy as np
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.observe import ACTIONS, FEATURES
 from cosim.plugins import Plugin
+from cosim.supervision import Supervision
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,11 @@ class Policy(Plugin):
     def files(self) -> tuple[tuple[str, str], ...]:
         """What the bound policy has read: names and SHA-256, for the record of a run."""
         return ()
+
+    @property
+    def supervision(self) -> Supervision | None:
+        """What a supervisor knows of the bound policy; None: it must be given by the scenario."""
+        return None
 
     def bound(self, folder: Path, interval_s: int) -> Policy:
         """Return the policy ready to act in market intervals of ``interval_s``.

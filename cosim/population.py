@@ -35,6 +35,7 @@ class Population:
     self_discharge_per_h: np.ndarray  # share of the stored energy lost in an hour
     wear_eur_per_kwh: np.ndarray  # per kWh of throughput
     pv_kwp: np.ndarray
+    ramp_kw: np.ndarray | None = None  # largest change from interval to interval; None: no limit
 
     def __post_init__(self) -> None:
         freeze(self)

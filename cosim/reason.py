@@ -16,3 +16,6 @@ class Reason(IntFlag):
     PRICE = 16
     OUTAGE = 32  # at delivery: the dead part of the feeder is off
     LATE_CHANGE = 64  # at delivery: the world changed after the decision
+    NETWORK = 256  # by the guard: a limit of the feeder would have been broken
+    RAMP = 512  # by the guard: too far from the power of the interval before
+    FALLBACK = 128  # before the guard: the supervisor let a stand-in decide

@@ -36,8 +36,10 @@ from cosim.sections import (
     Expectation,
     FeederSection,
     Group,
+    GuardSection,
     Latency,
     Scale,
+    SupervisorSection,
     Time,
 )
 from cosim.tariff_sections import Co2, ImbalanceSection, Tariff
@@ -77,6 +79,10 @@ class Scenario(Section):
     )
     policies: dict[Name, PolicyField] = Field(min_length=1, description="policies by own names")
     groups: dict[Name, Group] = Field(min_length=1, description="who follows which policy")
+    supervisors: dict[Name, SupervisorSection] = Field(
+        default_factory=dict, description="policies under supervision, by their names"
+    )
+    guard: GuardSection = GuardSection()
     latency: Latency = Latency()
     disturbances: tuple[DisturbanceField, ...] = Field((), description="what goes wrong, and when")
     variants: dict[Name, dict[str, Any]] = Field(
@@ -92,6 +98,11 @@ class Scenario(Section):
         hit = [getattr(disturbance, "groups", ()) for disturbance in self.disturbances]
         found = _unknown_names(self.policies, users, hit) + self._no_kpis()
         found += self._misplaced() + self._wrong_prices() + self._crowded()
+        found += [
+            (("supervisors", name), f"unknown policy '{name}'", did_you_mean(name, self.policies))
+            for name in self.supervisors
+            if name not in self.policies
+        ]
         if self.name in self.variants:
             what = f"a variant has the scenario's own name '{self.name}'"
             found.append((("variants", self.name), what, "give it another name"))

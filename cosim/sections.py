@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -98,6 +99,12 @@ class Battery(Section):
         description="round trip; default: the source's, for a home without a battery "
         f"{BATTERY_EFFICIENCY:g} [-]",
     )
+    ramp_kw_per_interval: float | None = Field(
+        None,
+        gt=0.0,
+        le=4000.0,
+        description="largest change of power from one interval to the next [kW]; default: none",
+    )
     soc_min: float = Field(0.0, ge=0.0, le=1.0, description="least state of charge [-]")
     soc_max: float = Field(1.0, ge=0.0, le=1.0, description="highest state of charge [-]")
     soc_initial: float = Field(0.5, ge=0.0, le=1.0, description="state of charge at the start [-]")
@@ -122,6 +129,38 @@ class Group(Section):
     policy: Name = Field(description="a name under 'policies'")
     battery: Battery = Battery()
     tariff: Tariff | None = Field(None, description="own tariff instead of the scenario's")
+
+
+class SupervisorSection(Section):
+    """Oversight of a policy that was trained: who decides where it sees what it does not know."""
+
+    fallback: Literal["self_consumption", "idle", "grid_only"] = Field(
+        "self_consumption",
+        description="the first stand-in; each further alarm of a day goes one down this ladder, "
+        "grid_only: idle battery and no orders",
+    )
+    lockout_alarms: int = Field(
+        3, ge=1, le=1000, description="alarms of a day after which grid_only holds to its end [-]"
+    )
+    statistics: Path | None = Field(
+        None, description="file of 'cosim policy calibrate'; default: the policy's card"
+    )
+
+
+class GuardSection(Section):
+    """What the guard does beyond the limits of each device."""
+
+    network: Literal["none", "project"] = Field(
+        "none",
+        description="project: where the forecast breaks a limit of the feeder, move all batteries "
+        "together as little as keeps it",
+    )
+    margin_pu: float = Field(
+        0.002, ge=0.0, le=0.05, description="kept from voltage limits by the projection [p.u.]"
+    )
+    margin_percent: float = Field(
+        2.0, ge=0.0, le=50.0, description="kept from loading limits by the projection [%]"
+    )
 
 
 class Latency(Section):

@@ -16,7 +16,7 @@ import numpy as np
 import simpy
 
 from cosim.books import Books
-from cosim.case import Case
+from cosim.case import Case, network_guard
 from cosim.conditions import Conditions
 from cosim.delivery import Metered
 from cosim.desk import Desk
@@ -78,6 +78,7 @@ class Simulation:
         )
         self._desk, self._post = Desk(case), Post(case, self.conditions)
         self._lookout = Lookout(case, self.plant, self.conditions)
+        self._network = network_guard(case, self.feeder)
         self._decided = self.env.event()
         self._present: np.ndarray | None = None  # rows with supply at OPEN; None: all
         self._seated: list[bool] | None = None  # the same for the processes, which hold no arrays
@@ -162,6 +163,8 @@ class Simulation:
         gate = k * self.case.grid.rounds + turn
         outlook, view = self._lookout.at(k, turn, prices, self._traded if turn else None)
         answer = self._desk.ask(view, self._present, gate)
+        for note in answer.notes:
+            self.tell(note.kind, note.details)
         return Asked(
             prices,
             outlook,
@@ -170,6 +173,9 @@ class Simulation:
             answer.own_price,
             self._post.arrival_s(gate, self.case.grid.decide_s(k, turn)),
             self._post.draw(gate),
+            answer.supervised,
+            view.battery_kw,
+            self._lookout.measured_kvar(),
         )
 
     def _clear(self, before: Trade | None) -> Trade:
@@ -186,7 +192,10 @@ class Simulation:
             case.grid.interval_h,
             physical_trades=case.scenario.trade_limit == "physical",
             held_kwh=None if before is None else before.total.fills_kwh,
+            network=self._network,
         )
+        for told in traded.projections:
+            self.tell("network_projection", told.told(case.grid.interval_h))
         return traded if before is None else replace(traded, earlier=before.rounds)
 
     def _send(self, row: int, second: float) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from cosim.delivery import Metered
 from cosim.errors import CosimError, PluginError
 from cosim.guard import Decision, Guarded, Outlook, guard
 from cosim.markets.base import Clearing, Market, MarketContext, Orders, nothing_traded
+from cosim.physics.battery import feasible_range_kw
 from cosim.population import Population
+from cosim.projection import Forecast, NetworkGuard, Projection, project
+from cosim.reason import Reason
 from cosim.settlement import Bills, Prices, settle
 
 
@@ -27,6 +31,9 @@ class Asked:
     own_price: np.ndarray
     arrival_s: np.ndarray  # second in which each order arrives, infinite where it is lost
     draw: np.ndarray  # ranks the orders of one second
+    supervised: np.ndarray | None = None  # bool, where a stand-in decided; None: nowhere
+    battery_kw: np.ndarray | None = None  # now, from which ramp limits count; None: no limits
+    load_kvar: np.ndarray | None = None  # reactive load now, for the feeder's limits; None: 0
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -42,6 +49,7 @@ class Trade:
     arrived: np.ndarray  # bool [..., n], in the book at CLOSE
     clearing: Clearing
     earlier: tuple[Trade, ...] = ()  # the rounds of trading before this one
+    projections: tuple[Projection, ...] = ()  # one for each lane with a limit in danger
 
     @property
     def rounds(self) -> tuple[Trade, ...]:
@@ -63,30 +71,73 @@ def trade(
     *,
     physical_trades: bool = True,
     held_kwh: np.ndarray | None = None,
+    network: NetworkGuard | None = None,
 ) -> Trade:
     """Guard the decisions and clear the orders that ``arrived`` in time.
 
     ``held_kwh`` ``[..., n]`` was traded for this interval before, > 0 bought: an order is for the
-    rest of the position.
+    rest of the position. ``network``: batteries keep the feeder's limits, too.
     """
-    guarded = guard(
+    again = partial(
+        guard,
         population,
         asked.outlook,
-        asked.requested,
-        hours,
+        hours=hours,
         own_quantity=asked.own_quantity,
         own_price=asked.own_price,
         physical_trades=physical_trades,
         held_kwh=held_kwh,
+        before_kw=asked.battery_kw,
     )
+    guarded = again(asked.requested)
+    projections: tuple[Projection, ...] = ()
+    if network is not None:
+        guarded, projections = _kept(population, asked, guarded, hours, again, network)
+    if asked.supervised is not None:
+        flagged = guarded.reason | np.where(asked.supervised, Reason.FALLBACK, 0).astype(np.int16)
+        guarded = replace(guarded, reason=flagged)
     quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
     ranks = np.arange(len(population))
     partner = market.partners_among(population.names)
     orders = Orders(ranks, quantity, price, asked.arrival_s, asked.draw, partner)
     book = replace(orders, quantity_kwh=np.where(arrived, quantity, 0.0))
     if market.on_metered:
-        return Trade(asked, guarded, orders, arrived, nothing_traded(quantity))
-    return Trade(asked, guarded, orders, arrived, _cleared(market, book, asked.prices))
+        clearing = nothing_traded(quantity)
+    else:
+        clearing = _cleared(market, book, asked.prices)
+    return Trade(asked, guarded, orders, arrived, clearing, projections=projections)
+
+
+def _kept(
+    population: Population,
+    asked: Asked,
+    guarded: Guarded,
+    hours: float,
+    again: Callable[[Decision], Guarded],
+    network: NetworkGuard,
+) -> tuple[Guarded, tuple[Projection, ...]]:
+    """Return decisions that keep the feeder's limits too, as far as batteries can."""
+    look, wanted = asked.outlook, guarded.decision.battery_kw
+    low, high = feasible_range_kw(population, look.energy_kwh, hours, asked.battery_kw)
+    fixed = (guarded.reason & Reason.NOT_FINITE) != 0  # rejected whole: idle
+    low, high = np.where(fixed, wanted, low), np.where(fixed, wanted, high)
+    kvar = np.zeros_like(wanted) if asked.load_kvar is None else asked.load_kvar
+    kept, found = np.array(wanted), []
+    for lane in np.ndindex(wanted.shape[:-1]):
+        columns = (look.load_kw, kvar, look.pv_kw, low, high)
+        expected = Forecast(*(np.broadcast_to(c, wanted.shape)[lane] for c in columns))
+        projection = project(population, network, expected, wanted[lane])
+        if projection is not None:
+            found.append(projection)
+            kept[lane] = projection.battery_kw
+    moved = kept != wanted
+    if not moved.any():
+        return guarded, tuple(found)
+    power = np.where(moved, kept, asked.requested.battery_kw)
+    after = again(replace(asked.requested, battery_kw=power))
+    flag = np.where(moved, Reason.NETWORK, 0).astype(np.int16)
+    reason = guarded.reason | after.reason | flag
+    return replace(after, reason=reason, moved_kw=kept - wanted), tuple(found)
 
 
 def clear_metered(market: Market, traded: Trade, net_kwh: np.ndarray) -> Trade:

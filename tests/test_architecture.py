@@ -33,7 +33,10 @@ PLACES: dict[str, tuple[str, ...]] = {
     "simbench": ("cosim.feeder", *SIMBENCH, "tools"),
     "yaml": ("cosim.yaml_nodes",),
     "numba": (
-        "cosim.feeder.kernels", "cosim.markets", "cosim.compiled", "cosim.optimum.storage",
+        "cosim.feeder.kernels",
+        "cosim.markets",
+        "cosim.compiled",
+        "cosim.optimum.storage",
     ),
     "pyarrow": ("cosim.record", "cosim.results", "cosim.report.data", "cosim.timeseries.table"),
     "pandas": ("cosim.results",),  # what a user analyses a run with
@@ -45,7 +48,8 @@ PLACES: dict[str, tuple[str, ...]] = {
     "stable_baselines3": ("cosim.training", "tools"),
     "gymnasium": ("cosim.training", "cosim.envs", "tools"),
     "pettingzoo": ("cosim.training", "cosim.envs", "tools"),
-    "scipy": ("cosim.optimum.linear", "cosim.studies", "tools"),
+    "scipy": ("cosim.optimum.linear", "cosim.projection", "cosim.studies", "tools"),
+    "clarabel": ("cosim.projection",),
     # of the standard library: what makes a run depend on more than its scenario
     "random": ("cosim.feeder.sources",),  # fixes the draws that pandapower makes
     "secrets": (),
@@ -70,7 +74,11 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.feeder": ("arrays", "errors", "feeder"),
     "cosim.guard": ("arrays", "compiled", "errors", "physics", "population", "reason", "guard"),
     "cosim.observe": ("arrays", "errors", "physics", "population"),
-    "cosim.policy": ("errors", "observe", "plugins"),
+    "cosim.supervisor": ("arrays", "compiled", "observe"),
+    "cosim.supervision": ("errors", "observe", "supervisor"),
+    "cosim.oversight": ("observe", "policy", "supervisor"),
+    "cosim.projection": ("arrays", "feeder", "population"),
+    "cosim.policy": ("supervision", "errors", "observe", "plugins"),
     "cosim.delivery": ("arrays", "errors", "physics", "population", "feeder"),
     "cosim.settlement": ("arrays", "errors", "population", "delivery", "markets.base"),
     "cosim.disturbances": ("errors", "plugins", "times", "disturbances"),
@@ -81,6 +89,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.optimum.storage": (),
     "agents": (
         "bundle", "errors", "observe", "optimum.storage", "physics", "plugins", "policy",
+        "supervision",
     ),
 }  # fmt: skip
 #: outer parts -> who may import them beside themselves
@@ -88,13 +97,16 @@ OUTER: dict[str, tuple[str, ...]] = {
     "cosim.verbs": ("cosim.__main__",),
     "cosim.report": ("cosim.verbs", "tools"),
     "cosim.optimum": ("agents", "cosim.verbs", "cosim.training", "cosim.studies", "tools"),
-    "cosim.training": ("cosim.verbs", "cosim.envs", "cosim.optimum.plan", "tools"),
+    "cosim.safety": ("cosim.verbs", "tools"),
+    "cosim.training": (
+        "cosim.verbs", "cosim.safety", "cosim.envs", "cosim.optimum.plan", "tools",
+    ),
     "cosim.studies": ("cosim.verbs", "tools"),
     "cosim.record": ("cosim.verbs", "cosim.results", "cosim.report", "cosim.studies", "tools"),
     "cosim.results": ("cosim", "cosim.verbs", "cosim.report", "cosim.studies", "tools"),
     "cosim.simulation": (
-        "cosim.verbs", "cosim.rehearsal", "cosim.training", "cosim.envs", "cosim.studies",
-        "cosim.optimum", "tools",
+        "cosim.verbs", "cosim.safety", "cosim.rehearsal", "cosim.training", "cosim.envs",
+        "cosim.studies", "cosim.optimum", "tools",
     ),
     "cosim.lanes": ("cosim.training", "cosim.studies", "tools"),
     "cosim.envs": ("cosim.verbs", "tools"),

@@ -277,9 +277,7 @@ def test_an_error_of_the_world_reaches_the_learner(calm: Case) -> None:
                 raise ValueError("three")
             return np.zeros((len(context.ids), 1)), memory
 
-    seats = tuple(
-        replace(s, policy=Broken()) if s.name == "passive" else s for s in calm.seats
-    )
+    seats = tuple(replace(s, policy=Broken()) if s.name == "passive" else s for s in calm.seats)
     before = set(threading.enumerate())
     env = SingleEnv(replace(calm, seats=seats), "a")
     env.reset()

@@ -41,7 +41,8 @@ sums(
         name: name
         for name in (
             "request_breaches", "interventions", "intervention_kwh", "delivery_deviations",
-            "device_breaches",
+            "device_breaches", "fallback_intervals",
+            "network_interventions", "network_kwh",
         )
     }
 )  # fmt: skip

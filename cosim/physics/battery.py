@@ -17,7 +17,7 @@ from cosim.population import Population
 
 @lru_cache(maxsize=64)  # a run knows few lengths: the interval, and its parts around an event
 def factors(population: Population, hours: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return one-way efficiency, share kept in ``hours`` and hours of inflow that survive, ``[n]``.
+    """Return one-way efficiency, share kept and hours of inflow that survive, each ``[n]``.
 
     The last is ``(1 - exp(-rate*h)) / rate``, which tends to ``h`` without self-discharge.
     """
@@ -28,12 +28,17 @@ def factors(population: Population, hours: float) -> tuple[np.ndarray, np.ndarra
 
 
 def feasible_range_kw(
-    population: Population, energy_kwh: np.ndarray, hours: float
+    population: Population,
+    energy_kwh: np.ndarray,
+    hours: float,
+    before_kw: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the lowest and highest power [kW] that keep the battery inside its bounds.
 
-    ``energy_kwh`` ``[..., n]`` is the energy now, ``hours`` (> 0) how long the power is held.
-    Guard, plant and counters all call this one function.
+    ``energy_kwh`` ``[..., n]`` is the energy now, ``hours`` (> 0) how long the power is held,
+    ``before_kw`` the power executed in the interval before, from which the ramp limit counts;
+    None: without ramp limit. Where the energy left allows nothing within the ramp, the energy
+    decides. Guard, plant and features all call this one function.
     """
     from cosim.compiled import battery_range
 
@@ -44,7 +49,11 @@ def feasible_range_kw(
         population.max_kwh,
         population.rating_kw,
     )
-    return low, high
+    if population.ramp_kw is None or before_kw is None:
+        return low, high
+    down = np.minimum(np.maximum(low, before_kw - population.ramp_kw), high)
+    up = np.maximum(np.minimum(high, before_kw + population.ramp_kw), low)
+    return down, up
 
 
 def stored_kwh(

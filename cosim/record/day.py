@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosim.feeder.topology import Topology
+from cosim.guard import Guarded
 from cosim.markets.base import Clearing, MarketContext, Orders, welfare_eur
+from cosim.reason import Reason
 from cosim.settlement import LINES
 
 if TYPE_CHECKING:
@@ -118,6 +120,12 @@ def _rows(items: Sequence[Any], read: Callable[[Any], Any], width: int) -> np.nd
     return np.concatenate([read(item) for item in items]).reshape(len(items), width)
 
 
+def _moved(guarded: Guarded) -> np.ndarray:
+    """Return what the joint projection moved."""
+    position = guarded.position_kwh
+    return np.zeros_like(position) if guarded.moved_kw is None else guarded.moved_kw
+
+
 def _scalars(items: Sequence[Any], read: Callable[[Any], Any], kind: Any = float) -> np.ndarray:
     return np.array([read(item) for item in items], dtype=kind)
 
@@ -174,6 +182,8 @@ def _intervals(day: Day, scope: Scope) -> Columns:
     p: Columns = {
         "requested_kw": rows(lambda i: i.trade.asked.requested.battery_kw),
         "setpoint_kw": rows(lambda i: i.trade.guarded.decision.battery_kw),
+        "moved_kw": rows(lambda i: _moved(i.trade.guarded)),
+        "stand_in": rows(lambda i: i.trade.guarded.reason & Reason.FALLBACK != 0),
         "forecast_load_kw": rows(lambda i: i.trade.asked.outlook.load_kw),
         "forecast_pv_kw": rows(lambda i: i.trade.asked.outlook.pv_kw),
         "retail_eur_per_kwh": rows(lambda i: i.trade.asked.prices.retail_eur_per_kwh),

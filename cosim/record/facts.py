@@ -247,7 +247,10 @@ def _safety(p: Columns, o: Columns, population: Population, hours: float) -> Col
     return {
         **{name: count.astype(float) for name, count in flags.items()},
         "request_breaches": np.sum(list(flags.values()), axis=0).astype(float),
-        "interventions": (reason != 0).sum(1).astype(float),
+        "interventions": (reason & ~Reason.FALLBACK != 0).sum(1).astype(float),
+        "network_interventions": (p["moved_kw"] != 0.0).sum(1).astype(float),
+        "network_kwh": np.abs(p["moved_kw"]).sum(1) * hours,
+        "fallback_intervals": p["stand_in"].sum(1).astype(float),
         "intervention_kwh": np.where(np.isfinite(changed), changed, 0.0).sum(1) * hours,
         "delivery_deviations": off.sum(1).astype(float),
         "delivery_deviation_kwh": (np.abs(executed - p["setpoint_kw"]) * off).sum(1) * hours,

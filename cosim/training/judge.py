@@ -61,7 +61,9 @@ def _cost(
 ) -> tuple[float, float, float]:
     share = generator(seed, "judge", "filling", period.first).random(len(case.population))
     cut = window(case, period.first, period.days, share)
-    seats = tuple(replace(s, policy=policy) if s.name == seat else s for s in cut.seats)
+    seats = tuple(
+        replace(s, policy=policy, supervisor=None) if s.name == seat else s for s in cut.seats
+    )
     rows = next(s.rows for s in seats if s.name == seat)
     everybody = np.arange(len(case.population))
     purse = Purse(cut, everybody, stored_value(case, everybody))

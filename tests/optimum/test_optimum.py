@@ -264,7 +264,5 @@ def test_orders_do_not_foresee_what_the_plan_does(village: Any) -> None:
 
 
 def test_charges_on_drawn_energy_raise_the_cost_and_local_shares_lower_the_gain(case: Case) -> None:
-    costs = [
-        optimum(case, world=world_of(case, 0.1, share)).cost_eur for share in (0.0, 0.5, 1.0)
-    ]
+    costs = [optimum(case, world=world_of(case, 0.1, share)).cost_eur for share in (0.0, 0.5, 1.0)]
     assert optimum(case).cost_eur < costs[0] < costs[1] < costs[2]

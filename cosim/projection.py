@@ -1,0 +1,249 @@
+"""The joint projection: batteries move together, as little as keeps the limits of the feeder.
+
+Where the forecast positions after the device guard would break a voltage, line or transformer
+limit, all set-points are projected onto the limits linearised around the solved state. The slopes
+are differences of the feeder's own load flow, one lane per battery, and only limits found broken
+are rows of the problem; the result is solved again and linearised again. Without a broken limit
+nothing is computed but that one load flow. Where no set-points keep the limits, the excess is made
+as small as it can be, and said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.arrays import freeze
+from cosim.feeder.feeder import Feeder
+from cosim.feeder.limits import Limits
+from cosim.feeder.state import GridState, SolveStatus
+from cosim.population import Population
+
+#: a limit kept to this is kept [p.u., %]
+TOLERANCE_PU, TOLERANCE_PERCENT = 2e-4, 0.2
+ROUNDS = 5
+ENOUGH = 0.9  # a round that leaves more than this share of the excess is the last
+STEP_KW = 0.25  # of the differences
+#: a set-point that moved by less [kW] was not moved
+SAME_KW = 1e-6
+#: excess weighs so much more than the squared change of all batteries over their range
+ELASTIC = 1e3
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkGuard:
+    """The feeder in its present topology, and the limits to keep, margins taken off."""
+
+    feeder: Feeder
+    limits: Limits
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """What is expected to flow beside the batteries ``[n]``, and what each of them can do."""
+
+    load_kw: np.ndarray
+    load_kvar: np.ndarray
+    pv_kw: np.ndarray
+    low_kw: np.ndarray  # equal bounds: is not to be moved
+    high_kw: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Set-points ``[n]`` and how they came about; ``left`` is the worst excess in tolerances."""
+
+    battery_kw: np.ndarray
+    broken: int  # limits that the forecast would have broken
+    rounds: int
+    left: float  # 0: all limits are kept
+    solved: bool  # False: the forecast has no load flow, whatever the batteries do
+    moved_kw: float  # by all batteries together
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    def told(self, hours: float) -> dict[str, object]:
+        """Return what the event log says of it."""
+        return {
+            "limits_broken": self.broken,
+            "rounds": self.rounds,
+            "moved_kwh": round(self.moved_kw * hours, 6),
+            "kept": self.solved and self.left == 0.0,
+            "solved": self.solved,
+        }
+
+
+def project(
+    population: Population, guard: NetworkGuard, expected: Forecast, battery_kw: np.ndarray
+) -> Projection | None:
+    """Return set-points that keep the limits, None where those given do."""
+    problem = _Problem(population, guard, expected)
+    start = np.array(battery_kw)
+    excess = problem.excess(start)
+    if not problem.solvable(excess):
+        start = np.minimum(start, np.maximum(expected.low_kw, 0.0))  # without charging
+        excess = problem.excess(start)
+        if not problem.solvable(excess):
+            return Projection(battery_kw, 0, 0, np.inf, solved=False, moved_kw=0.0)
+    elif not (excess > 1.0).any():
+        return None
+    broken = int((excess > 1.0).sum())
+    best, left, rows = start, _worst(excess), np.zeros(len(excess), dtype=bool)
+    point, rounds = start, 0
+    while left > 0.0 and rounds < ROUNDS:
+        rounds += 1
+        rows |= excess > 1.0
+        point = _nearest(battery_kw, expected, *problem.linear(point, excess, rows))
+        excess = problem.excess(point)
+        if not problem.solvable(excess):
+            break
+        stuck = _worst(excess) > ENOUGH * left
+        if _worst(excess) < left:
+            best, left = point, _worst(excess)
+        if stuck:
+            break
+    result = np.where(np.abs(best - battery_kw) > SAME_KW, best, battery_kw)
+    moved_kw = float(np.abs(result - battery_kw).sum())
+    return Projection(result, broken, rounds, left, True, moved_kw)
+
+
+def _worst(excess: np.ndarray) -> float:
+    """Return the largest excess beyond the tolerance; 0 where all limits are kept."""
+    worst = float(np.nanmax(excess, initial=0.0))
+    return worst if worst > 1.0 else 0.0
+
+
+class _Problem:
+    """The load flow as a function of the set-points, in tolerances beyond each limit."""
+
+    def __init__(self, population: Population, guard: NetworkGuard, expected: Forecast) -> None:
+        self._feeder, self._bus = guard.feeder, population.bus
+        network, limits = guard.feeder.network, guard.limits
+        self._slack = network.slack_bus
+        buses, lines, trafos = len(network.buses), len(network.lines), len(network.trafos)
+        self._p = self._at_buses(expected.pv_kw - expected.load_kw, buses)
+        self._q = self._at_buses(-expected.load_kvar, buses)
+        self._limit = np.repeat(
+            [limits.vm_max_pu, -limits.vm_min_pu, limits.line_percent, limits.trafo_percent],
+            [buses, buses, lines, trafos],
+        )
+        self._unit = np.repeat([TOLERANCE_PU, TOLERANCE_PERCENT], [2 * buses, lines + trafos])
+        self._free = np.flatnonzero(expected.high_kw - expected.low_kw > SAME_KW)
+
+    def excess(self, battery_kw: np.ndarray) -> np.ndarray:
+        """Return (value - limit) / tolerance of every limit ``[..., limits]``, NaN where dead."""
+        shape = (*battery_kw.shape[:-1], len(self._p))
+        p = np.broadcast_to(self._p, shape).copy()
+        np.subtract.at(p.T, self._bus, battery_kw.T)
+        state = self._feeder.solve(p, np.broadcast_to(self._q, shape))
+        return (self._values(state) - self._limit) / self._unit
+
+    def solvable(self, excess: np.ndarray) -> bool:
+        """Return whether the load flow had a solution."""
+        return bool(np.isfinite(excess).any())
+
+    def linear(
+        self, point: np.ndarray, excess: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return free batteries ``[f]``, slopes ``[r, f]`` and bounds ``[r]`` of chosen limits.
+
+        ``slopes @ x <= bounds`` for the set-points ``x`` of the free batteries.
+        """
+        free = self._free
+        step = np.zeros((len(free), len(point)))
+        step[np.arange(len(free)), free] = STEP_KW
+        up, down = self.excess(point + step)[:, rows], self.excess(point - step)[:, rows]
+        slopes = ((up - down) / (2.0 * STEP_KW)).T
+        return free, slopes, slopes @ point[free] - excess[rows]
+
+    def _values(self, state: GridState) -> np.ndarray:
+        """Return voltages, negative voltages and loadings; the slack's is an input, not checked."""
+        vm = state.vm_pu.copy()
+        vm[..., self._slack] = np.nan
+        loading = (state.line_loading_percent, state.trafo_loading_percent)
+        values = np.concatenate((vm, -vm, *loading), axis=-1)
+        lost = state.status == SolveStatus.COLLAPSE
+        return np.where(np.asarray(lost)[..., None], np.nan, values)
+
+    def _at_buses(self, values: np.ndarray, buses: int) -> np.ndarray:
+        return np.bincount(self._bus, weights=values, minlength=buses)
+
+
+def _nearest(
+    wanted: np.ndarray,
+    expected: Forecast,
+    free: np.ndarray,
+    slopes: np.ndarray,
+    bounds: np.ndarray,
+) -> np.ndarray:
+    """Return the set-points nearest to the wanted ones that keep the linearised limits."""
+    usable = np.isfinite(slopes).all(1) & np.isfinite(bounds)
+    slopes, bounds = slopes[usable], bounds[usable]
+    size = np.abs(slopes).max(axis=1, initial=0.0)
+    steered = size > 1e-9  # else no battery reaches that limit
+    scale = size[steered][:, None]
+    result = wanted.copy()
+    low, high = expected.low_kw[free], expected.high_kw[free]
+    result[free] = least_change(
+        wanted[free], low, high, slopes[steered] / scale, bounds[steered] / scale[:, 0]
+    )
+    return result
+
+
+def least_change(
+    wanted: np.ndarray, low: np.ndarray, high: np.ndarray, a: np.ndarray, b: np.ndarray
+) -> np.ndarray:
+    """Return the x in ``[low, high]`` with ``a @ x <= b`` nearest to ``wanted``.
+
+    Where there is none, the x with the least sum of excesses, and of those the nearest, as far as
+    a weight of ELASTIC can tell. ``wanted`` lies within its bounds. Solved with Clarabel (Goulart
+    and Chen 2024, doi:10.48550/arXiv.2405.12762).
+    """
+    if len(b) == 0 or len(wanted) == 0:
+        return np.array(wanted)
+    found = _solve(wanted, low, high, a, b, elastic=False)
+    if found is None:
+        found = _solve(wanted, low, high, a, b, elastic=True)
+    return np.array(wanted) if found is None else np.clip(found, low, high)
+
+
+def _solve(
+    wanted: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    elastic: bool,
+) -> np.ndarray | None:
+    """Return the solution of the quadratic programme, None where there is none.
+
+    Rows: the limits, the upper and the lower bounds; with ``elastic`` each limit has an excess,
+    >= 0, that is paid for.
+    """
+    import clarabel
+    from scipy import sparse
+
+    n, extra = len(wanted), len(b) if elastic else 0
+    eye, spare = np.eye(n), np.eye(extra)
+    dense = np.zeros((len(b) + 2 * n + extra, n + extra))
+    dense[: len(b), :n] = a
+    dense[len(b) : len(b) + n, :n], dense[len(b) + n : len(b) + 2 * n, :n] = eye, -eye
+    if elastic:
+        dense[: len(b), n:] = dense[len(b) + 2 * n :, n:] = -spare
+    weight = ELASTIC * float(np.maximum(high - low, 1.0).max())
+    right = np.concatenate((b, high, -low, np.zeros(extra)))
+    cost = np.concatenate((-wanted, np.full(extra, weight)))
+    square = sparse.csc_matrix((np.ones(n), np.arange(n), np.minimum(np.arange(n + extra + 1), n)))
+    square.resize(n + extra, n + extra)
+    options = clarabel.DefaultSettings()
+    options.verbose = False
+    options.max_threads = 1
+    cones = [clarabel.NonnegativeConeT(len(right))]
+    matrix = sparse.csc_matrix(dense)
+    answer = clarabel.DefaultSolver(square, cost, matrix, right, cones, options).solve()
+    if str(answer.status) not in {"Solved", "AlmostSolved"}:
+        return None
+    return np.array(answer.x)[:n]
