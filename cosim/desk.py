@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from cosim.errors import CosimError, InputError, PluginError, Problem
 from cosim.guard import Decision
 from cosim.observe import ACTIONS, View, encode
 from cosim.oversight import Look, Note, Oversight, stand_in
-from cosim.policy import PolicyContext
+from cosim.policy import PolicyContext, Seating
 from cosim.seeds import Draws, LaneDraws
 
 
@@ -36,7 +36,7 @@ class Desk:
     """
 
     def __init__(self, case: Case, seeds: Sequence[int] | None = None) -> None:
-        self._seats = case.seats
+        self._seats = tuple(_taken(seat, case) for seat in case.seats)
         self._count = len(case.population)
         self._hours = case.grid.interval_h
         self._rounds = case.grid.rounds
@@ -49,7 +49,8 @@ class Desk:
         self._lanes = 1 if seeds is None else len(seeds)
         self._alone = seeds is None
         self._oversight: list[Oversight | None] = []
-        weekdays = case.grid.local_weekdays()
+        overseen = any(seat.supervisor is not None for seat in self._seats)
+        weekdays = case.grid.local_weekdays() if overseen else np.zeros(case.grid.intervals)
         self._days = np.cumsum(np.diff(weekdays, prepend=weekdays[:1]) != 0)  # civil, of the run
         for seat in self._seats:
             self._own_quantity[seat.rows] = "quantity_kwh" in seat.policy.actions
@@ -163,6 +164,18 @@ class Desk:
     def _in_batch(self, seat: Seat, here: np.ndarray) -> np.ndarray:
         """Return the places of prosumers in a batch of all lanes."""
         return (np.arange(self._lanes)[:, None] * len(seat.rows) + here).ravel()
+
+
+def _taken(seat: Seat, case: Case) -> Seat:
+    """Return the seat with its policy told whom it serves; a refusal names the policy."""
+    served = tuple(case.population.names[row] for row in seat.rows)
+    lead_s = case.scenario.time.gate_lead_seconds
+    try:
+        policy = seat.policy.seated(Seating(served, seat.rows, case.grid.interval_s, lead_s))
+    except InputError as error:
+        why = f"policy '{seat.name}' ({seat.policy.kind()})"
+        raise InputError([replace(p, why=p.why or why) for p in error.problems]) from None
+    return replace(seat, policy=policy)
 
 
 def _acted(

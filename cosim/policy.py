@@ -32,6 +32,16 @@ class PolicyContext:
     draws: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Seating:
+    """Whom a policy will serve: names and rows of the prosumers, and the clock it is asked by."""
+
+    names: tuple[str, ...]
+    rows: np.ndarray
+    interval_s: int
+    gate_lead_s: int
+
+
 class Policy(Plugin):
     """Abstract policy; one file per policy in the agents folder.
 
@@ -59,6 +69,10 @@ class Policy(Plugin):
 
         Files are found from the scenario's ``folder``. Raises InputError when it cannot act.
         """
+        return self
+
+    def seated(self, seating: Seating) -> Policy:
+        """Return the policy for these prosumers; raises InputError when it cannot serve them."""
         return self
 
     def start(self, count: int) -> Any:

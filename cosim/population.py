@@ -96,6 +96,13 @@ class Tariffs:
         return self.retail_eur_per_kwh + self.network_eur_per_kwh + self.taxes_eur_per_kwh
 
     @cached_property
+    def worth_eur_per_kwh(self) -> np.ndarray:
+        """What a kWh of a neighbour is worth at most: retail and charges it spares ``[T, n]``."""
+        network = self.network_eur_per_kwh * (1.0 - self.network_local_share)
+        taxes = self.taxes_eur_per_kwh * (1.0 - self.taxes_local_share)
+        return self.retail_eur_per_kwh + network + taxes
+
+    @cached_property
     def charged(self) -> bool:
         """Whether network operator or state ask for anything."""
         asked = (self.network_eur_per_kwh, self.taxes_eur_per_kwh, self.demand_eur_per_kw_month)

@@ -23,7 +23,11 @@ PLACES: dict[str, tuple[str, ...]] = {
     "pydantic": ("cosim", "agents"),
     "pydantic_core": ("cosim.plugins", "cosim.validation"),
     "simpy": (
-        "cosim.simulation", "cosim.facade", "cosim.rehearsal", "cosim.disturbances", "tools",
+        "cosim.simulation",
+        "cosim.facade",
+        "cosim.rehearsal",
+        "cosim.disturbances",
+        "tools",
     ),
     "pandapower": ("cosim.feeder", *SIMBENCH, "tools"),
     "simbench": ("cosim.feeder", *SIMBENCH, "tools"),

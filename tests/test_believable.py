@@ -122,8 +122,12 @@ def test_every_prosumers_meter_adds_up(run: Any) -> None:
     each = run.table("prosumers")
     net = each["load_kwh"] - each["pv_kwh"] + each["charge_kwh"] - each["discharge_kwh"]
     assert np.abs(net - each["net_kwh"]).max() <= CLOSED
-    imbalance = each["net_kwh"] - each["traded_kwh"] - each["closeout_kwh"]
-    assert np.abs(imbalance - each["imbalance_kwh"]).max() <= CLOSED
+    held = each["traded_kwh"] + each["closeout_kwh"]
+    rest = each["net_kwh"] - held
+    assert np.abs(rest - each["supply_kwh"] - each["imbalance_kwh"]).max() <= CLOSED
+    vain = (held * each["net_kwh"] < 0.0) | (held.abs() > each["net_kwh"].abs())
+    missing = np.where(held * each["net_kwh"] < 0.0, -held, each["net_kwh"] - held)
+    assert np.abs(np.where(vain, missing, 0.0) - each["imbalance_kwh"]).max() <= CLOSED
 
 
 def test_energy_closes_between_meters_and_feeder(run: Any) -> None:
@@ -163,8 +167,9 @@ def test_money_closes_in_every_interval(run: Any) -> None:
     retail, feed_in = supplier["retail_eur_per_kwh"], supplier["feed_in_eur_per_kwh"]
     price = each["interval"].map(market["buy_price_eur_per_kwh"]).fillna(0.0)
     assert market["buy_price_eur_per_kwh"].equals(market["sell_price_eur_per_kwh"])
-    tariff = retail.where(each["imbalance_kwh"] > 0.0, feed_in)
-    bill = (each["traded_kwh"] + each["closeout_kwh"]) * price + each["imbalance_kwh"] * tariff
+    rest = each["supply_kwh"] + each["imbalance_kwh"]
+    tariff = retail.where(rest > 0.0, feed_in)
+    bill = (each["traded_kwh"] + each["closeout_kwh"]) * price + rest * tariff
     assert np.abs(bill - each["bill_eur"]).max() <= CLOSED
     tariff = retail.where(each["net_kwh"] > 0.0, feed_in)
     assert np.abs(each["net_kwh"] * tariff - each["baseline_eur"]).max() <= CLOSED
@@ -181,7 +186,14 @@ def test_money_closes_in_every_interval(run: Any) -> None:
 def test_unserved_energy_is_never_billed(run: Any) -> None:
     dark = run.table("prosumers").query("dead_share == 1.0")
     assert len(dark) > 100 and dark["unserved_kwh"].sum() > 10.0
-    for column in ("load_kwh", "pv_kwh", "charge_kwh", "discharge_kwh", "imbalance_kwh"):
+    for column in (
+        "load_kwh",
+        "pv_kwh",
+        "charge_kwh",
+        "discharge_kwh",
+        "supply_kwh",
+        "imbalance_kwh",
+    ):
         assert not dark[column].any(), column
     assert np.abs(dark["bill_eur"]).max() <= 1e-12
 

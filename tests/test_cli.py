@@ -208,6 +208,12 @@ def test_lists(
     assert all(len(line.split()) > 1 for line in lines)
 
 
+def test_features_are_listed_with_unit_range_and_meaning(capsys: Captured) -> None:
+    assert main(["list", "features"]) == 0
+    first = " ".join(capsys.readouterr().out.splitlines()[0].split())
+    assert first == "soc - >= 0 and <= 1 state of charge expected at delivery"
+
+
 @pytest.mark.parametrize(("what", "first"), [("buses", "LV1.101 Bus"), ("lines", "LV1.101 Line")])
 def test_the_names_of_a_network(what: str, first: str, village: Path, capsys: Captured) -> None:
     network = load_feeder(load_scenario(village))

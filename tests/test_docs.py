@@ -169,6 +169,7 @@ def test_the_bills_of_the_model_page_are_what_settlement_makes_of_them(
     for name, kwh, eur in (
         ("trade", bills.traded_kwh, bills.trade_eur),
         ("close-out", bills.closeout_kwh, bills.closeout_eur),
+        ("supply", bills.supply_kwh, bills.supply_eur),
         ("imbalance", bills.imbalance_kwh, bills.imbalance_eur),
     ):
         assert kwh == pytest.approx(energy[name], abs=1e-12), name

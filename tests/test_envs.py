@@ -20,6 +20,7 @@ from pydantic import PrivateAttr
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
+from cosim.books import Books
 from cosim.case import Case, Seat
 from cosim.envs import CommunityEnv, JointEnv, SingleEnv
 from cosim.episode import lived
@@ -27,7 +28,6 @@ from cosim.errors import InputError, PluginError
 from cosim.lanes import Lanes
 from cosim.policy import Policy, PolicyContext
 from cosim.record import MemoryRecorder
-from cosim.settlement import Books
 from cosim.simulation import Simulation
 from cosim.training.days import drawn_episode
 from cosim.training.lane import TERMS, Lane, Purse, stored_value
@@ -104,9 +104,7 @@ class Notes:
 @pytest.fixture(scope="module", params=[[], OUTAGES], ids=["calm", "outages"])
 def case(request: pytest.FixtureRequest, village: Any) -> Case:
     """The village with late orders and noisy forecasts, with and without outages."""
-    loaded: Case = village.case(
-        disturbances=request.param, latency={"max_s": 70}, forecast="noisy"
-    )
+    loaded: Case = village.case(disturbances=request.param, latency={"max_s": 70}, forecast="noisy")
     return loaded
 
 
@@ -262,9 +260,7 @@ def test_an_error_of_the_world_reaches_the_learner(calm: Case) -> None:
                 raise ValueError("three")
             return np.zeros((len(context.ids), 1)), memory
 
-    seats = tuple(
-        replace(s, policy=Broken()) if s.name == "passive" else s for s in calm.seats
-    )
+    seats = tuple(replace(s, policy=Broken()) if s.name == "passive" else s for s in calm.seats)
     before = threading.active_count()
     env = SingleEnv(replace(calm, seats=seats), "a")
     env.reset()

@@ -104,42 +104,46 @@ def test_a_feeder_beyond_collapse_is_counted_not_hidden() -> None:
 
 
 def recorded(kept: Kept) -> dict[str, Any]:
-    """Return ordered, traded, metered and imbalance energies of all intervals ``[T, n]``."""
+    """Return ordered, traded and metered energies of all intervals ``[T, n]``, and the rest."""
+    bills = [each.bills for each in kept.intervals]
     return {
         "ordered": orders_of(kept),
         "traded": np.stack([each.trade.clearing.fills_kwh for each in kept.intervals]),
         "metered": np.stack([each.metered.net_kwh for each in kept.intervals]),
-        "imbalance": np.stack([each.bills.imbalance_kwh for each in kept.intervals]),
+        "rest": np.stack([b.supply_kwh + b.imbalance_kwh for b in bills]),
+        "imbalance": np.stack([each.imbalance_kwh for each in bills]),
     }
 
 
-def test_with_meters_as_forecast_the_imbalance_is_the_rest_that_found_no_partner() -> None:
+def test_with_meters_as_forecast_the_supplier_has_the_rest_that_found_no_partner() -> None:
     """Whoever stands on the shorter side of the market has none; the others share its excess."""
     _, kept, books, summary = finished("forecast=perfect_interval")
     energy = recorded(kept)
     rest = energy["ordered"] - energy["traded"]
     assert np.abs(energy["metered"] - energy["ordered"]).max() <= 1e-12
-    assert np.abs(energy["imbalance"] - rest).max() <= 1e-12
+    assert np.abs(energy["rest"] - rest).max() <= 1e-12
+    assert np.abs(energy["imbalance"]).max() <= 1e-12
     excess = energy["ordered"].sum(axis=1)
     assert (excess > 0.0).any() and (excess < 0.0).any()
     shorter = energy["ordered"] * np.sign(excess)[:, None] < 0.0
-    assert shorter.any() and np.abs(energy["imbalance"][shorter]).max() <= 1e-12
-    np.testing.assert_allclose(np.abs(energy["imbalance"]).sum(axis=1), np.abs(excess), atol=1e-10)
+    assert shorter.any() and np.abs(energy["rest"][shorter]).max() <= 1e-12
+    np.testing.assert_allclose(np.abs(energy["rest"]).sum(axis=1), np.abs(excess), atol=1e-10)
     assert summary.kpis["traded_share_percent"] == pytest.approx(100.0, abs=1e-6)
     assert books.money_error <= 1e-9 and books.energy_error <= 1e-9
 
 
 def test_forecasts_that_miss_add_to_the_imbalance_and_leave_the_books_closed() -> None:
-    """The imbalance is what was metered and not traded: the rest of the order, and the miss."""
+    """The supplier has the rest of the order, and the miss; what was traded in vain is imbalance."""
     _, exact, _, _ = finished("forecast=perfect_interval")
     _, kept, books, summary = finished("forecast=persistence")
     energy = recorded(kept)
     missed = energy["metered"] - energy["ordered"]
     wanted = energy["ordered"] - energy["traded"] + missed
-    assert np.abs(energy["imbalance"] - wanted).max() <= 1e-12
+    assert np.abs(energy["rest"] - wanted).max() <= 1e-12
     assert np.abs(missed).sum() > 50.0
-    least = np.abs(recorded(exact)["imbalance"]).sum()
-    assert np.abs(energy["imbalance"]).sum() > least + 10.0
+    assert np.abs(recorded(exact)["imbalance"]).sum() <= 1e-9
+    assert np.abs(energy["imbalance"]).sum() > 10.0
+    assert summary.kpis["imbalance_kwh"] == pytest.approx(np.abs(energy["imbalance"]).sum())
     assert summary.kpis["traded_share_percent"] < 99.9
     assert books.money_error <= 1e-9 and books.energy_error <= 1e-9
 

@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 
 from cosim import plugins
 from cosim.case import Case, Seat, load_case
-from cosim.delivery import advance, deliver, meter
+from cosim.delivery import Part, advance, deliver, meter
 from cosim.episode import Episode, lived, whole
 from cosim.errors import InputError
 from cosim.feeder.state import SolveStatus
@@ -64,7 +64,12 @@ def run(request: pytest.FixtureRequest) -> tuple[Case, Kept]:
 def stacked(kind: type, values: list[Any]) -> Any:
     """Return one value whose arrays have the given ones as lanes."""
     columns = {f.name: [getattr(value, f.name) for value in values] for f in fields(kind)}
-    return kind(**{name: np.stack(column) for name, column in columns.items()})
+    return kind(
+        **{
+            name: None if column[0] is None else np.stack(column)
+            for name, column in columns.items()
+        }
+    )
 
 
 def same(one: np.ndarray, other: np.ndarray) -> None:
@@ -107,7 +112,8 @@ def test_lanes_are_delivered_metered_and_settled_as_single_intervals(
         profiles.load_kw, profiles.load_kvar, profiles.pv_kw, hours,
     )  # fmt: skip
     after = advance(population, begins, lanes.flow, hours)
-    metered = meter([(lanes.flow, hours, (lanes.grid.slack_p_kw, lanes.grid.losses_kw))], after)
+    part = Part(lanes.flow, hours, lanes.grid.slack_p_kw, lanes.grid.losses_kw)
+    metered = meter([part], after)
     prices = stacked(Prices, [i.trade.asked.prices for i in kept.intervals])
     clearing = stacked(
         type(kept.intervals[0].trade.clearing), [i.trade.clearing for i in kept.intervals]

@@ -125,7 +125,9 @@ def facts(scope):
 
 GOLDEN = {
     "bill_eur": 1.5, "baseline_bill_eur": 1.9, "savings_eur": 0.4, "savings_percent": 40 / 1.9,
-    "wear_eur": 0.01, "operator_surplus_eur": 0.0, "gini_savings": 0.5, "jain_savings": 0.8,
+    "wear_eur": 0.01, "network_eur": 0.0, "demand_eur": 0.0, "taxes_eur": 0.0,
+    "imbalance_eur": 0.0, "imbalance_gain_eur": 0.0, "imbalance_kwh": 0.0, "curtailed_kwh": 0.0,
+    "operator_surplus_eur": 0.0, "gini_savings": 0.5, "jain_savings": 0.8,
     "lowest_saving_eur": 0.1, "highest_saving_eur": 0.3, "losing_prosumers": 0,
     "value_tapping_index": 0.4 / (2 * 0.3 - 2 * 0.1), "participation_willingness_index": 1.0,
     "equality_index": 0.5, "price_std_eur_per_kwh": 0.0, "lowest_price_eur_per_kwh": 0.15,
@@ -264,9 +266,9 @@ def test_ledger_interventions_and_orders_by_hand(scope):
     assert rows == [
         (0, "trade", "market", "anna", 0.3),
         (0, "trade", "bert", "market", 0.3),
-        (0, "imbalance", "bert", "supplier", 0.3),
-        (1, "imbalance", "anna", "supplier", 0.6),
-        (1, "imbalance", "bert", "supplier", 0.6),
+        (0, "supply", "bert", "supplier", 0.3),
+        (1, "supply", "anna", "supplier", 0.6),
+        (1, "supply", "bert", "supplier", 0.6),
     ]
     changes = tables["interventions"]
     assert changes["reason"].names == ("RATING",)

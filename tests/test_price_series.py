@@ -366,7 +366,7 @@ def test_check_shows_prices_charges_imbalance_and_co2(
     assert "imbalance     short retail, long feed-in EUR/kWh\n" in plainly
 
 
-def test_check_doubts_prices_by_which_being_off_the_plan_pays(
+def test_check_doubts_prices_by_which_trading_what_one_does_not_have_pays(
     village: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for keys, intervals in (
@@ -375,7 +375,7 @@ def test_check_doubts_prices_by_which_being_off_the_plan_pays(
         ({"series": series(village)}, 48),
     ):
         _, err = checked(village.write(imbalance=keys), capsys)
-        assert f"being off the plan pays in {intervals} of 48 intervals" in err
+        assert f"trading what one does not have may pay in {intervals} of 48 intervals" in err
         assert ".yaml:1" in err
     _, err = checked(village.write(tariff=day_ahead(series(village))), capsys)
     assert "retail equals feed-in at all times" in err

@@ -80,14 +80,15 @@ def test_energy_and_money_close_whatever_is_metered(
     assert max(books.energy_error, books.money_error) <= CLOSING_TOLERANCE == 1e-9
     # energy, home by home: what was traded, handed back and had of the supplier is what was used
     scale = 1.0 + np.abs(metered.net_kwh).sum() + np.abs(clearing.fills_kwh).sum()
-    parts = bills.traded_kwh + bills.closeout_kwh + bills.imbalance_kwh
+    rest = bills.supply_kwh + bills.imbalance_kwh
+    parts = bills.traded_kwh + bills.closeout_kwh + rest
     assert np.abs(parts - metered.net_kwh).max() <= 1e-12 * scale
     # money, once more from the prices alone
     paid = math.fsum(bills.bill_eur)
     supplier = math.fsum(
         energy * (retail if energy > 0.0 else feed_in)
         for energy, retail, feed_in in zip(
-            bills.imbalance_kwh,
+            rest,
             given_trade.prices.retail_eur_per_kwh,
             given_trade.prices.feed_in_eur_per_kwh,
             strict=True,
@@ -123,7 +124,7 @@ def test_nobody_who_delivers_is_worse_off_than_at_the_tariff(
     bills = settle(population_of(n), given_trade.clearing, metered, given_trade.prices)
     slack = 1e-12 * (1.0 + np.abs(bills.baseline_eur))
     assert (bills.bill_eur <= bills.baseline_eur + slack).all()
-    assert not bills.imbalance_eur.any()
+    assert not bills.supply_eur.any() and not bills.imbalance_eur.any()
 
 
 @given(seeds)
@@ -134,7 +135,7 @@ def test_a_dead_interval_costs_nothing(
     metered = dead.metered(metered_of)
     bills = settle(population_of(len(metered.net_kwh)), dead.clearing, metered, dead.prices)
     assert not bills.bill_eur.any()
-    assert not bills.imbalance_kwh.any()
+    assert not bills.supply_kwh.any() and not bills.imbalance_kwh.any()
 
 
 @given(seeds)
@@ -211,10 +212,11 @@ def test_a_bill_worked_by_hand(population_of: PopulationOf, metered_of: MeteredO
     metered = metered_of(np.array([3.5, -5.0]), share)
     bills = settle(population_of(2), clearing, metered, prices)
     assert bills.closeout_kwh == pytest.approx([-1.0, 0.0])
-    assert bills.imbalance_kwh == pytest.approx([0.5, -1.0])
+    assert bills.supply_kwh == pytest.approx([0.5, -1.0])
+    assert not bills.imbalance_kwh.any()
     assert bills.trade_eur == pytest.approx([0.60, -0.60])
     assert bills.closeout_eur == pytest.approx([-0.15, 0.0])
-    assert bills.imbalance_eur == pytest.approx([0.15, -0.10])
+    assert bills.supply_eur == pytest.approx([0.15, -0.10])
     assert bills.bill_eur == pytest.approx([0.60, -0.70])
     assert bills.baseline_eur == pytest.approx([1.05, -0.50])
     Books().close(0, clearing, metered, bills, prices)

@@ -92,10 +92,23 @@ def test_the_bundle_acts_as_the_learner(activation: str, tmp_path: Path) -> None
     assert (np.abs(share) == 1.0).any() and (np.abs(share) < 1.0).any()
 
 
+@pytest.mark.parametrize("algorithm", ["SAC", "TD3"])
+def test_squashed_actors_act_as_the_learner(algorithm: str, tmp_path: Path) -> None:
+    sb3 = pytest.importorskip("stable_baselines3")
+    options = {"policy_kwargs": {"net_arch": [32, 16]}, "seed": 2, "device": "cpu"}
+    model = getattr(sb3, algorithm)("MlpPolicy", fresh().get_env(), buffer_size=10, **options)
+    seen = raw(2000)
+    bundle = write_bundle(tmp_path, to_onnx(model.policy, SCALING), SCALING, seen[:8],
+                          description())  # fmt: skip
+    share, _ = model.predict(SCALING(seen), deterministic=True)
+    assert np.ptp(share) > 0.05
+    assert np.abs(bundle.act(seen) - share * seen[:, 1:2]).max() <= 1e-6 * 24.0
+
+
 def test_a_layer_it_does_not_know_is_refused() -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(PluginError, match="GELU"):
-        to_onnx(fresh(activation_fn=torch.nn.GELU).policy, SCALING)
+    with pytest.raises(PluginError, match="CELU"):
+        to_onnx(fresh(activation_fn=torch.nn.CELU).policy, SCALING)
 
 
 def test_golden_vectors_are_needed(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ PARTS = {
         "cosim.plant:Plant.begin", "cosim.plant:Plant.hold", "cosim.plant:Plant.meter",
     ),
     "load flow": ("cosim.feeder.feeder:Feeder.solve",),
-    "books: settlement, closing": ("cosim.settlement:settle", "cosim.settlement:Books.close"),
+    "books: settlement, closing": ("cosim.settlement:settle", "cosim.books:Books.close"),
     "recording: kept, reduced": (
         "cosim.record.recorder:DayRecorder.interval", "cosim.record.recorder:DayRecorder.solve",
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cosim.bundle.card import MODEL_CAP, Card, names
+from cosim.bundle.card import MODEL_CAP, Card
 
 OPSETS, IR_VERSIONS = range(13, 22), range(7, 12)
 MOST_NODES, MOST_WIDTH, MOST_WEIGHTS = 256, 4096, MODEL_CAP // 4
@@ -17,10 +17,12 @@ OPERATORS: dict[str, frozenset[str]] = {
     "Gather": frozenset({"axis"}),
     "Concat": frozenset({"axis"}),
     "Elu": frozenset({"alpha"}),
+    "HardSigmoid": frozenset({"alpha", "beta"}),
     "LeakyRelu": frozenset({"alpha"}),
+    "Selu": frozenset({"alpha", "gamma"}),
     **dict.fromkeys(
-        ("Abs", "Add", "Clip", "Div", "Identity", "MatMul", "Max", "Min", "Mul", "Neg", "Relu",
-         "Sigmoid", "Sub", "Tanh"),
+        ("Abs", "Add", "Clip", "Div", "Erf", "Identity", "MatMul", "Max", "Min", "Mul", "Neg",
+         "Relu", "Sigmoid", "Softplus", "Softsign", "Sub", "Tanh"),
         frozenset(),
     ),
 }  # fmt: skip
@@ -114,26 +116,51 @@ def _node_problems(node: Any, sizes: dict[str, int]) -> list[str]:
     return problems
 
 
+def notes_of(card: Card) -> dict[str, str]:
+    """Return the names that are written into a model, so that no other card can claim it."""
+    notes = {
+        "features": ",".join(column.name for column in card.features),
+        "actions": ",".join(column.name for column in card.actions),
+    }
+    return notes | ({"agents": "\n".join(card.agents)} if card.agents else {})
+
+
 def _interface_problems(model: Any, card: Card) -> list[str]:
-    """Hold input, output and the names written into the model against the card."""
+    """Hold inputs, outputs and the names written into the model against the card."""
     graph, problems = model.graph, []
-    notes = {entry.key: entry.value for entry in model.metadata_props}
-    for what, columns, ports, port in (
-        ("features", card.features, graph.input, "observation"),
-        ("actions", card.actions, graph.output, "action"),
+    before = [(state.name, state.width) for state in card.states]
+    after = [(state.after, state.width) for state in card.states]
+    for what, ports, wanted in (
+        ("inputs", graph.input, [("observation", len(card.observed)), *before]),
+        ("outputs", graph.output, [("action", len(card.decided)), *after]),
     ):
-        if [entry.name for entry in ports] != [port]:
-            problems.append(f"must have the one {what} tensor '{port}'")
-        elif not _is_batch(ports[0].type, len(columns)):
-            problems.append(f"'{port}' must be float32 [batch, {len(columns)}], as the card says")
-        pairs = zip_longest(notes.get(what, "").split(","), names(columns), fillvalue="nothing")
+        if [entry.name for entry in ports] != [name for name, _ in wanted]:
+            problems.append(f"its {what} must be {', '.join(name for name, _ in wanted)}")
+            continue
+        problems += [
+            f"'{name}' must be float32 [batch, {width}], as the card says"
+            for entry, (name, width) in zip(ports, wanted, strict=True)
+            if not _is_batch(entry.type, width)
+        ]
+    return problems + _note_problems(model, notes_of(card))
+
+
+def _note_problems(model: Any, expected: dict[str, str]) -> list[str]:
+    """Say where the names in the model are not those of the card."""
+    notes, problems = {entry.key: entry.value for entry in model.metadata_props}, []
+    for what, listed in expected.items():
+        mark = "\n" if what == "agents" else ","
+        pairs = zip_longest(
+            notes.get(what, "").split(mark), listed.split(mark), fillvalue="nothing"
+        )
         problems += [
             f"{what}: the model has {old[:64]!a} where the card has '{new}'"
             for old, new in pairs
             if old != new
         ]
-    if len(notes) != len(model.metadata_props) or set(notes) != {"features", "actions"}:
-        problems.append("its notes must be 'features' and 'actions', once each")
+    if len(notes) != len(model.metadata_props) or set(notes) != set(expected):
+        listed = " and ".join(f"'{key}'" for key in expected)
+        problems.append(f"its notes must be {listed}, once each")
     return problems
 
 

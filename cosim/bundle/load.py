@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,20 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from cosim.bundle.behaviour import TOLERANCE, behaviour_problems
 from cosim.bundle.card import (
     CARD,
     CARD_CAP,
     MODEL,
     MODEL_CAP,
     Card,
-    Column,
     catalogue_problems,
     names,
 )
+from cosim.bundle.files import read_file, read_zip, shown
 from cosim.bundle.graph import checked_graph
+from cosim.bundle.strict_json import strict_json
 from cosim.errors import InputError, Problem
-
-#: a golden vector is met within this share of the action's range
-TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,61 +50,102 @@ class Bundle:
         """The columns of a decision."""
         return names(self.card.actions)
 
+    def start(self, count: int) -> np.ndarray | None:
+        """Return the memory before the first decision ``[count, width]``, None without any."""
+        width = sum(state.width for state in self.card.states)
+        return np.zeros((count, width)) if width else None
+
     def act(self, observations: np.ndarray) -> np.ndarray:
-        """Map observations ``[m, d]`` to decisions ``[m, a]``; float32 inside.
+        """Map observations ``[m, d]`` to decisions ``[m, a]`` of a policy at its start."""
+        return self.step(observations, self.start(len(observations)))[0]
+
+    def step(
+        self, observations: np.ndarray, memory: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Map ``[m, d]`` and memory ``[m, width]`` to ``[m, a]`` and new memory; float32 inside.
 
         A row that is not finite, or beyond float32, leads to a row that may not be finite; the
-        guard rejects it.
+        guard rejects it. What such a row would remember is forgotten: its memory starts anew.
         """
+        states = self.card.states
         with np.errstate(over="ignore"):
-            values = observations.astype(np.float32)
-        (actions,) = self.session.run(("action",), {"observation": values})
-        return np.asarray(actions, np.float64)
+            feed = {"observation": observations.astype(np.float32)}
+        if memory is not None:
+            cuts = np.cumsum([state.width for state in states])[:-1]
+            parts = np.split(memory.astype(np.float32), cuts, axis=1)
+            feed |= {state.name: part for state, part in zip(states, parts, strict=True)}
+        actions, *after = self.session.run(("action", *(state.after for state in states)), feed)
+        decided = np.asarray(actions, np.float64)
+        if memory is None:
+            return decided, None
+        kept = np.concatenate(after, axis=1).astype(np.float64)
+        return decided, np.where(np.isfinite(kept).all(axis=1, keepdims=True), kept, 0.0)
 
 
-def load_bundle(folder: Path) -> Bundle:
-    """Read and check a bundle; raise InputError naming what does not fit and how to mend it."""
-    where = folder / CARD
-    card = _parse_card(_read(where, CARD_CAP), where)
+def _unheard(line: str) -> None:
+    """Take a line of report that nobody asked for."""
+
+
+def load_bundle(place: Path, told: Callable[[str], None] = _unheard) -> Bundle:
+    """Read and check a bundle, a folder or a zip archive of its two files.
+
+    Every check that holds is told in a line; raises InputError naming what does not fit and how to
+    mend it.
+    """
+    where, model = place / CARD, place / MODEL
+    files = read_bundle(place)
+    card = _parse_card(files[CARD], where)
+    told(f"{CARD}: every field is there and within its bounds, no other, no key twice")
     _refuse(catalogue_problems(card), where, card)
-    data = _read(folder / MODEL, MODEL_CAP)
-    _refuse(_hash_problems(card, data), folder / MODEL, card)
-    graph, problems = checked_graph(data, card)
-    _refuse(problems, folder / MODEL, card)
-    bundle = Bundle(card, _session(graph, card, folder / MODEL))
-    _refuse(_behaviour_problems(bundle), folder / MODEL, card)
+    told("names, units, meanings, ranges and clock are those of this program")
+    _refuse(_hash_problems(card, files[MODEL]), model, card)
+    told(f"{MODEL}: {len(files[MODEL])} bytes, sha256 {card.model.sha256}")
+    graph, problems = checked_graph(files[MODEL], card)
+    _refuse(problems, model, card)
+    told("graph: allowed operators only, finite constants, no files, inputs and outputs as said")
+    bundle = Bundle(card, _session(graph, card, model))
+    _refuse(behaviour_problems(card, bundle.step, bundle.start), model, card)
+    told(f"{len(card.golden)} golden vectors replayed, together and alone, to {TOLERANCE:g}")
+    told("actions stay in their range within the range of training")
     return bundle
+
+
+def read_bundle(place: Path) -> dict[str, bytes]:
+    """Return the two files of a bundle."""
+    remedy = f"name a folder, or a zip archive, that holds {CARD} and {MODEL}"
+    caps = {CARD: CARD_CAP, MODEL: MODEL_CAP}
+    if not is_archive(place):
+        return {name: read_file(place / name, cap, remedy) for name, cap in caps.items()}
+    found = read_zip(read_file(place, sum(caps.values()) + (1 << 16), remedy), place, caps)
+    missing = [
+        Problem(f"holds no {n}", shown(place), remedy=remedy) for n in caps if n not in found
+    ]
+    if missing:
+        raise InputError(missing)
+    return found
+
+
+def is_archive(place: Path) -> bool:
+    """Return whether a bundle is meant as an archive rather than as a folder."""
+    return place.suffix.lower() == ".zip" and not place.is_dir()
 
 
 def _refuse(problems: Sequence[str], where: Path, card: Card | None = None) -> None:
     """Raise InputError for the problems found, if any, with the command that retrains."""
     remedy = f"train it again: {card.training.command}" if card else "export the bundle again"
     if problems:
-        raise InputError([Problem(what, str(where), remedy=remedy) for what in problems[:20]])
-
-
-def _read(path: Path, cap: int) -> bytes:
-    """Return the bytes of a regular file of at most ``cap`` bytes."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(path, flags), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise InputError(Problem("is not a regular file", str(path)))
-            data = stream.read(cap + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        remedy = "name a folder that holds card.json and model.onnx"
-        raise InputError(Problem(f"cannot be read: {reason}", str(path), remedy=remedy)) from None
-    if len(data) > cap:
-        raise InputError(Problem(f"is larger than {cap} bytes", str(path)))
-    return data
+        raise InputError([Problem(what, shown(where), remedy=remedy) for what in problems[:20]])
 
 
 def _parse_card(data: bytes, where: Path) -> Card:
     try:
+        strict_json(data)
         return Card.model_validate_json(data)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
+    except ValueError as error:
+        _refuse([_plain((), str(error))], where)
+        raise
     _refuse([_plain(item["loc"], item["msg"]) for item in found], where)
     raise AssertionError("a refused card has at least one problem")
 
@@ -140,49 +179,3 @@ def _session(graph: bytes, card: Card, where: Path) -> Any:
     except Exception as error:  # its exceptions share no base
         _refuse([f"cannot be run ({type(error).__name__})"], where, card)
         raise
-
-
-def _behaviour_problems(bundle: Bundle) -> list[str]:
-    """Replay the golden vectors, together and one by one, and probe the trained range."""
-    card = bundle.card
-    seen = _table([golden.observation for golden in card.golden], bundle.features)
-    expected = _table([golden.action for golden in card.golden], bundle.actions)
-    low, high = _range(card.actions)
-    try:
-        together = bundle.act(seen)
-        single = np.concatenate([bundle.act(row[None]) for row in seen])
-        probed = bundle.act(_probes(card))
-    except Exception as error:  # a graph may still fail to run
-        return [f"cannot be run ({type(error).__name__})"]
-    if probed.shape[1:] != low.shape or together.shape != expected.shape:
-        return [f"returns decisions of shape {together.shape}, not {expected.shape}"]
-    problems = []
-    for got in (together, single):
-        off = ~(np.abs(got - expected) <= TOLERANCE * (high - low))  # NaN is off
-        problems += [
-            f"golden vector {i}: action '{bundle.actions[j]}' is {got[i, j]:.9g}, not "
-            f"{expected[i, j]:.9g}"
-            for i, j in np.argwhere(off)
-        ]
-    slack = TOLERANCE * (high - low)
-    outside = ~((probed >= low - slack) & (probed <= high + slack)).all(axis=0)
-    return problems + [
-        f"action '{bundle.actions[j]}' leaves its range within the range of training"
-        for j in np.flatnonzero(outside)
-    ]
-
-
-def _table(rows: Sequence[dict[str, float]], names: Sequence[str]) -> np.ndarray:
-    return np.array([[row[name] for name in names] for row in rows])
-
-
-def _range(columns: Sequence[Column]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([c.low for c in columns]), np.array([c.high for c in columns])
-
-
-def _probes(card: Card) -> np.ndarray:
-    """Return observations from the corners and the inside of the range of training."""
-    low, high = _range(card.features)
-    inside = np.random.Generator(np.random.PCG64(0)).random((62, len(low)))
-    share = np.concatenate((np.zeros_like(low)[None], np.ones_like(low)[None], inside))
-    return low * (1.0 - share) + high * share

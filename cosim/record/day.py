@@ -214,7 +214,7 @@ def _market(items: list[Interval], o: Columns, book: Columns) -> Columns:
 
     Offered and requested is what was traded before the last round, and its book.
     """
-    rounds = len(book["interval"]) // max(1, len(items))
+    rounds = len(book["interval"]) // len(items) if items else 1
     bought = np.maximum(o["fill_kwh"], 0.0).sum(-1)
     sold = np.maximum(-o["fill_kwh"], 0.0).sum(-1)
 
@@ -252,7 +252,7 @@ def _welfare(o: Columns, p: Columns, on_metered: bool) -> tuple[Columns, Columns
     possible = largest_welfare_eur(metered, context)
     book, largest = metered, possible
     if not on_metered:
-        rounds = len(o["arrived"]) // max(1, len(net))
+        rounds = len(o["arrived"]) // len(net) if len(net) else 1
         context = MarketContext(
             np.repeat(worth, rounds, axis=0), np.repeat(feed_in, rounds, axis=0)
         )

@@ -241,7 +241,7 @@ def _last_turn(case: Case, simulation: Simulation, purse: Purse, chair: Chair) -
     for clearing in purse.cleared:
         lookout.note(clearing)
     after, rows = case.grid.intervals, purse.rows
-    _, view = lookout.at(after, lookout.published(after))
+    _, view = lookout.at(after, 0, lookout.published(after), None)
     seen, present = encode(view, chair.features, rows), ~simulation.plant.dead[rows]
     return Turn(after, seen * present[:, None], present, over=True)
 

@@ -40,19 +40,20 @@ def _prices(case: Case) -> Iterator[tuple[Path, str]]:
 
 
 def _imbalance(case: Case) -> Iterator[tuple[Path, str]]:
-    """Doubt prices by which being off one's trades and plans pays."""
+    """Doubt prices by which it may pay to trade energy that one does not have."""
     tariffs, grid = case.tariffs, case.grid
     short, long = tariffs.imbalance.short_eur_per_kwh, tariffs.imbalance.long_eur_per_kwh
     pays = np.zeros(grid.intervals, dtype=bool)
     if short is not None:
-        pays |= short < tariffs.retail_eur_per_kwh.max(axis=1)
+        pays |= short < tariffs.worth_eur_per_kwh.max(axis=1)
     if long is not None:
         pays |= long > tariffs.feed_in_eur_per_kwh.min(axis=1)
     if pays.any():
         when = grid.utc(grid.start_s(int(pays.argmax()))).astimezone(grid.zone)
         text = (
-            f"being off the plan pays in {pays.sum()} of {grid.intervals} intervals (the first at "
-            f"{when:%Y-%m-%d %H:%M}): short costs less than retail, or long earns more than feed-in"
+            f"trading what one does not have may pay in {pays.sum()} of {grid.intervals} intervals "
+            f"(the first at {when:%Y-%m-%d %H:%M}): short costs less than neighbours' energy may, "
+            "or long earns more than feed-in"
         )
         yield ("imbalance",), text
 

@@ -55,8 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     if scenario is not None:
         print("\n".join(_of_network(what, scenario)))
         return 0
-    rows = [(known.name, known.unit, known.meaning) for known in _known(what)]
-    print(columns(rows if any(unit for _, unit, _ in rows) else [(n, m) for n, _, m in rows]))
+    ranged = what in {"features", "actions"}
+    rows = [(k.name, k.unit, k.allowed if ranged else "", k.meaning) for k in _known(what)]
+    kept = [i for i in range(4) if any(row[i] for row in rows)]
+    print(columns([tuple(row[i] for i in kept) for row in rows]))
     return 0
 
 
