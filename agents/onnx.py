@@ -13,6 +13,7 @@ from cosim.bundle.joint import Table, joint_problems
 from cosim.bundle.load import Bundle, is_archive, load_bundle
 from cosim.errors import InputError, PluginError, Problem, did_you_mean
 from cosim.policy import Policy, PolicyContext, Seating
+from cosim.supervision import Supervision, from_card
 
 #: the bundles that come with the program
 TRAINED = Path(__file__).resolve().parent / "trained"
@@ -49,6 +50,14 @@ class Onnx(Policy):
     def files(self) -> tuple[tuple[str, str], ...]:
         """The graph's file and its hash."""
         return self._loaded.files if self._loaded else ()
+
+    @property
+    def supervision(self) -> Supervision | None:
+        """What the card says a supervisor should know."""
+        card = self._loaded and self._loaded.card
+        if not card or card.supervision is None:
+            return None
+        return from_card(card.supervision, card.timing.interval_s)
 
     def bound(self, folder: Path, interval_s: int) -> Onnx:
         """Return the policy with its bundle loaded and checked; raise InputError if refused."""

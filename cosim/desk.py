@@ -49,7 +49,8 @@ class Desk:
         self._lanes = 1 if seeds is None else len(seeds)
         self._alone = seeds is None
         self._oversight: list[Oversight | None] = []
-        weekdays = case.grid.local_weekdays()
+        overseen = any(seat.supervisor is not None for seat in self._seats)
+        weekdays = case.grid.local_weekdays() if overseen else np.zeros(case.grid.intervals)
         self._days = np.cumsum(np.diff(weekdays, prepend=weekdays[:1]) != 0)  # civil, of the run
         for seat in self._seats:
             self._own_quantity[seat.rows] = "quantity_kwh" in seat.policy.actions

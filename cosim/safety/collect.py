@@ -17,7 +17,7 @@ from cosim.case import Case, Seat
 from cosim.episode import window
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.plant import Solve
-from cosim.policy import Policy, PolicyContext
+from cosim.policy import Policy, PolicyContext, Seating
 from cosim.safety.fit import Observed
 from cosim.seeds import generator
 from cosim.simulation import Interval, Simulation
@@ -43,6 +43,11 @@ class Watched(Policy):
     def draws(self) -> int:  # type: ignore[override]
         """The inner policy's draws."""
         return self._inner.draws
+
+    def seated(self, seating: Seating) -> Watched:
+        """Return what watches the inner policy in its seat; both keep into one list."""
+        self._inner = self._inner.seated(seating)
+        return self
 
     def start(self, count: int) -> Any:
         """Return the inner policy's first memory."""
