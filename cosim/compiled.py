@@ -1,17 +1,18 @@
 """Compiled arithmetic of one prosumer, applied to arrays with any leading axes.
 
 Scalar by scalar, so that a row has the same bits alone and among lanes. Import it where it is
-called: it takes the compiler with it. Nothing is taken from other modules, because the compiler's
-disk cache looks at this file only.
+called: it takes the compiler with it. Kernels take nothing from other modules, because the
+compiler's disk cache looks at this file only.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import guvectorize, vectorize
+
+from cosim.array_kernels import guvectorize, vectorize
 
 
-@guvectorize(["(" + "float64[:]," * 9 + ")"], "(),(),(),(),(),(),()->(),()", cache=True)
+@guvectorize(["(" + "float64[:]," * 9 + ")"], "(),(),(),(),(),(),()->(),()")
 def battery_range(energy, root, decay, held, least, most, rating, low, high):  # type: ignore[no-untyped-def]
     """Fill the feasible power of one battery."""
     kept = energy[0] * decay[0]
@@ -19,7 +20,7 @@ def battery_range(energy, root, decay, held, least, most, rating, low, high):  #
     low[0] = -min(rating[0], max(kept - least[0], 0.0) * root[0] / held[0])
 
 
-@vectorize(["float64(" + ",".join(["float64"] * 7) + ")"], cache=True)
+@vectorize(["float64(" + ",".join(["float64"] * 7) + ")"])
 def battery_stored(energy, power, root, decay, held, least, most):  # type: ignore[no-untyped-def]
     """Return the energy of one battery after a step."""
     kept = energy * decay
@@ -33,7 +34,6 @@ _FLOAT, _BOOL = "float64[:],", "boolean[:],"
 @guvectorize(
     ["(" + 3 * _FLOAT + 2 * _BOOL + 7 * _FLOAT + _BOOL + "int16[:]," + 4 * _FLOAT + "int16[:])"],
     ",".join(["()"] * 13) + ",(f)->" + ",".join(["()"] * 5),
-    cache=True,
 )
 def guard_row(  # type: ignore[no-untyped-def]
     wanted_kw, wanted_kwh, wanted_price, own_quantity, own_price, low, high, rating, net_kw,
@@ -65,9 +65,7 @@ def guard_row(  # type: ignore[no-untyped-def]
         reason[0] |= flags[4]
 
 
-@guvectorize(
-    ["(float64[:], float64[:], float64[:,:], float64[:])"], "(d),(d),(d,d)->()", cache=True
-)
+@guvectorize(["(float64[:], float64[:], float64[:,:], float64[:])"], "(d),(d),(d,d)->()")
 def squared_distance(row, mean, precision, result):  # type: ignore[no-untyped-def]
     """Return the squared Mahalanobis distance of one observation."""
     total = 0.0

@@ -133,7 +133,7 @@ def test_with_meters_as_forecast_the_supplier_has_the_rest_that_found_no_partner
 
 
 def test_forecasts_that_miss_add_to_the_imbalance_and_leave_the_books_closed() -> None:
-    """The supplier has the rest of the order, and the miss; what was traded in vain is imbalance."""
+    """The supplier has the rest of the order, and the miss; trades in vain are imbalance."""
     _, exact, _, _ = finished("forecast=perfect_interval")
     _, kept, books, summary = finished("forecast=persistence")
     energy = recorded(kept)

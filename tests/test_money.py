@@ -1,4 +1,4 @@
-"""Money that closes: imbalance, charges, losses and curtailment, and bills rebuilt from the ledger."""
+"""Imbalance, charges, losses and curtailment, and bills rebuilt from the ledger alone."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class _Memory:
 
 
 def test_charges_by_hand(population_of: Any, metered_of: Any) -> None:
-    """A buyer of 1 who drew 3 in half an hour; local energy owes a quarter of the network charge."""
+    """A buyer of 1 drew 3 in half an hour; local energy owes a quarter of the network charge."""
     clearing, metered = traded_at(0.2, 1.0, -1.0), metered_of([3.0, -1.0])
     prices = prices_of(2, charges=charges_of(2, demand=5.0, local=0.25))
     peak = np.array([4.0, 4.0])
@@ -305,7 +305,7 @@ def test_curtailed_energy_is_handed_back_and_paid_for(population_of: Any, metere
 
 
 def test_pv_feeds_no_more_than_its_limit_to_the_second(village: Any, diary_of: Any) -> None:
-    """10 minutes of half an hour at most a fifth of the installed power; the lowest limit counts."""
+    """10 minutes at most a fifth of the installed power; the lowest limit counts."""
     window = {"kind": "curtailment", "start": "2016-07-18 12:05:00"}
     case = village.case(disturbances=[
         window | {"end": "2016-07-18 12:15:00", "pv_share": 0.2},

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import guvectorize, njit
+from numba import njit
 
+from cosim.array_kernels import guvectorize
 from cosim.markets.base import MarketContext, Orders, clip_to_tariff
 
 #: energy below this share of a side's total is rounding, not an order left in the book
@@ -71,7 +72,6 @@ def _next_level(quantity, limit, ranks, place, step, side, dust):  # type: ignor
 @guvectorize(
     ["(float64[:], float64[:], int64[:], float64[:], float64[:], float64[:])"],
     "(m),(m),(m),(f)->(m),(f)",
-    cache=True,
 )
 def _match(quantity, limit, ranks, width, fills, margin):  # type: ignore[no-untyped-def]
     """Match one book; ``ranks`` sorts rows by (limit, owner, quantity) ascending.
