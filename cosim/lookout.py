@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cosim.arrays import nothing
 from cosim.case import Case
 from cosim.conditions import Conditions, Factor
 from cosim.delivery import pv_most_kw
@@ -137,7 +138,7 @@ class Almanac:
             last_price_eur_per_kwh=sensed.last_price_eur_per_kwh,
             last_volume_kwh=sensed.last_volume_kwh,
             vm_pu=sensed.vm_pu,
-            held_kwh=np.zeros_like(load) if held_kwh is None else held_kwh,
+            held_kwh=nothing(load.shape) if held_kwh is None else held_kwh,
             interval_h=case.grid.interval_h,
             hour=_per_lane(self._hours[row]),
             weekday=_per_lane(self._weekdays[row]),

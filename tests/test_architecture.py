@@ -36,6 +36,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "cosim.feeder.kernels",
         "cosim.markets",
         "cosim.array_kernels",
+        "cosim.compiled",
         "cosim.optimum.storage",
     ),
     "pyarrow": ("cosim.record", "cosim.results", "cosim.report.data", "cosim.timeseries.table"),
@@ -81,7 +82,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.projection": ("arrays", "feeder", "population"),
     "cosim.policy": ("supervision", "errors", "observe", "plugins"),
     "cosim.delivery": ("arrays", "errors", "physics", "population", "feeder"),
-    "cosim.settlement": ("arrays", "errors", "population", "delivery", "markets.base"),
+    "cosim.settlement": ("arrays", "compiled", "errors", "population", "delivery", "markets.base"),
     "cosim.disturbances": ("errors", "plugins", "times", "disturbances"),
     "cosim.timeseries": ("errors", "timegrid", "times", "timeseries"),
     "cosim.profiles": (
