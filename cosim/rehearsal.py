@@ -121,6 +121,12 @@ class _Stage:
         event = simpy.Event(self.env)
         event._ok, event._value = True, None
         self.env.schedule(event, priority=priority, delay=second - self.env.now)  # type: ignore[arg-type]
+        acting = self._acting
+
+        def acts_again(event: simpy.Event) -> None:
+            self._acting = acting
+
+        event.callbacks.append(acts_again)
         return event
 
     def before_change(self) -> None:
