@@ -181,7 +181,7 @@ def _turnover_eur(runs: Sequence[Record]) -> float:
 
 
 def within_the_possible(runs: Sequence[Record], beside: Sequence[Record]) -> Check:
-    """Hold trades against the meters: what was traded must have been drawn here and fed in there."""
+    """Hold trades against the meters: what was traded must have been drawn and fed in."""
     most = undeliverable_share(beside) + UNDELIVERABLE
     return _check(
         "traded within the possible", undeliverable_share(runs), most, "-",
