@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import io
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping
@@ -26,6 +23,7 @@ from cosim.report.compare import draw_comparison
 from cosim.simulation import Simulation
 from cosim.verbs import _screen
 from cosim.verbs._common import load, ready, take_plugins, warn
+from cosim.verbs._csv_text import csv_text
 from cosim.verbs._doubts import doubts
 from cosim.verbs._listed import plugins_of
 from cosim.verbs._progress import Ticker, bar
@@ -137,13 +135,8 @@ def _simulated(case: Case, name: str, say: Say) -> RunSummary:
 
 def _csv(kpis: Mapping[str, Mapping[str, float]]) -> str:
     """Return one line per market; an empty cell where a figure was not measured."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["market", *FIGURES])
-    for name, own in kpis.items():
-        values = (own[figure] for figure in FIGURES)
-        writer.writerow([name, *("" if math.isnan(x) else repr(x) for x in values)])
-    return text.getvalue()
+    rows = ([name, *(float(own[figure]) for figure in FIGURES)] for name, own in kpis.items())
+    return csv_text(["market", *FIGURES], rows)
 
 
 def _print(kpis: Mapping[str, Mapping[str, float]]) -> None:

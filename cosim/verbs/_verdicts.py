@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +16,7 @@ from cosim.studies.outcome import MEASURES
 from cosim.studies.statistics import DRAWS, LEVEL, Estimate
 from cosim.studies.verdict import Findings, Verdict, ordered
 from cosim.verbs import _screen
+from cosim.verbs._csv_text import csv_text
 
 _MARK = {True: "»", False: " "}
 _ESTIMATES = ("cost", "middle", "difference", "regret", "captured")
@@ -172,20 +171,6 @@ def _p(value: float) -> str:
 # ---------------------------------------------------------------- files
 
 
-def _csv(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else repr(value)
-    return str(value)
-
-
 def table_csv(found: Findings) -> str:
     """Return a line per policy: every figure, estimates with their ends; empty: not known."""
     head = ["policy", "candidate", "loses_to"]
@@ -198,7 +183,7 @@ def table_csv(found: Findings) -> str:
         row += [end for e in estimates for end in (e.value, e.low, e.high)]
         row += [each.p, each.p_holm, each.gini, each.jain]
         rows.append([*row, *(each.figures[name] for name in MEASURES)])
-    return _csv(head, rows)
+    return csv_text(head, rows)
 
 
 def runs_csv(matrix: Matrix) -> str:
@@ -213,7 +198,7 @@ def runs_csv(matrix: Matrix) -> str:
                 values = (*matrix.figures[e, d, s], *foreseen)
                 rows.append([entrant.name, first, seed, *map(float, values)])
     head = ["policy", "first_day", "seed", *MEASURES, *(f"foresight_{name}" for name in shown)]
-    return _csv(head, rows)
+    return csv_text(head, rows)
 
 
 def as_json(

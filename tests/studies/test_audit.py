@@ -27,7 +27,7 @@ def case(village: Any, days_of_village: dict[str, Any]) -> Case:
 
 @pytest.fixture(scope="module")
 def loose(village: Any, days_of_village: dict[str, Any]) -> Case:
-    """Return a world that pays for trades without a meter: no trade limit, kind imbalance prices."""
+    """Return a world that pays for trades without a meter: no limit, kind imbalance prices."""
     kind = {"short_eur_per_kwh": 0.03, "long_eur_per_kwh": 0.02}
     return village.case(**days_of_village, trade_limit="none", imbalance=kind)
 
@@ -105,7 +105,7 @@ class Broken(Plain):
 
 
 def test_the_honest_pass_every_check(case: Case) -> None:
-    for policy in (Plain(), plugins.load("policy", "random")(), plugins.load("policy", "truthful")()):
+    for policy in (Plain(), *(plugins.load("policy", name)() for name in ("random", "truthful"))):
         assert isinstance(policy, Policy)
         found = checks(case, policy)
         assert all(check.holds for check in found), [c for c in found if not c.holds]
