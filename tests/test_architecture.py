@@ -101,9 +101,10 @@ OUTER: dict[str, tuple[str, ...]] = {
     "cosim.optimum": ("agents", "cosim.verbs", "cosim.training", "cosim.studies", "tools"),
     "cosim.safety": ("cosim.verbs", "tools"),
     "cosim.training": (
-        "cosim.verbs", "cosim.safety", "cosim.envs", "cosim.optimum.plan", "tools",
+        "cosim.verbs", "cosim.safety", "cosim.envs", "cosim.optimum.plan", "cosim.studies",
+        "tools",
     ),
-    "cosim.studies": ("cosim.verbs", "tools"),
+    "cosim.studies": ("cosim.verbs", "cosim.report", "tools"),
     "cosim.record": ("cosim.verbs", "cosim.results", "cosim.report", "cosim.studies", "tools"),
     "cosim.results": ("cosim", "cosim.verbs", "cosim.report", "cosim.studies", "tools"),
     "cosim.simulation": (
