@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from cosim.arrays import freeze
 from cosim.case import Case
+from cosim.errors import RunError
 from cosim.studies.foresight import Foresight, foresight
 from cosim.studies.outcome import MEASURES, outcome
 from cosim.studies.trials import Entrant, Trial, drawn_case
@@ -102,8 +105,14 @@ def _rows(job: Job, workers: int) -> Iterator[_Row]:
             yield _run(job, trial)
         return
     context = multiprocessing.get_context("fork")  # a loaded case is not sent but inherited
-    with ProcessPoolExecutor(workers, context, _INHERITED.append, (job,)) as pool:
+    pool = ProcessPoolExecutor(workers, context, _inherit, (job,))
+    try:
         yield from pool.map(_run_inherited, range(len(job.trials)))
+    except BrokenProcessPool:
+        what = "a worker process has died, perhaps for want of memory; take --workers 1"
+        raise RunError(what) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _run(job: Job, trial: Trial) -> _Row:
@@ -123,6 +132,12 @@ def _run(job: Job, trial: Trial) -> _Row:
 
 #: the job of a worker process, which it has from its parent
 _INHERITED: list[Job] = []
+
+
+def _inherit(job: Job) -> None:
+    """Keep the job in a worker process, which leaves Ctrl-C to its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _INHERITED.append(job)
 
 
 def _run_inherited(index: int) -> _Row:

@@ -200,6 +200,8 @@ def _notes(matrix: Matrix) -> list[str]:
         if outside:
             found.append(f"perfect foresight plans {outside} batteries outside the seat, too: no "
                          "policy in the seat can reach it")  # fmt: skip
+        if job.case.market.kind() == "none":
+            found.append("the market is closed: nobody reaches perfect foresight with neighbours")
         left = unknown_to_it(job.case)
         if left:
             found.append(f"perfect foresight does not know {', '.join(left)}: regret is that much "

@@ -52,7 +52,7 @@ def candidates(case: Case, text: str) -> list[Named]:
     def unknown(kind: str) -> tuple[str, str] | None:
         if kind in own or kind in kinds or kind == "onnx" or _bundle(kind):
             return None
-        return f"unknown policy '{kind}'", did_you_mean(kind, [*own, *kinds])
+        return f"unknown policy '{kind}'", did_you_mean(kind, {*own, *kinds})
 
     named, problems = [], list[Problem]()
     for label, item in plugins_of(text, "--policy", "policy", unknown).items():

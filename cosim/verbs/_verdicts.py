@@ -31,7 +31,7 @@ def show(matrix: Matrix, found: Findings, checks: Mapping[str, Sequence[Check]])
     console.print(_heading(matrix, found))
     for table in _tables(found):
         console.print(table)
-    for line in (*_foresight_lines(found), *found.notes):
+    for line in (*_foresight_lines(found), *_storage_lines(found), *found.notes):
         console.print(line, soft_wrap=True)
     for name, own in checks.items():
         console.print(f"\naudit of {name}")
@@ -133,6 +133,22 @@ def _foresight_lines(found: Findings) -> list[str]:
         f"{seen['replayed_losses_kwh']:.2f} kWh/day on the way, which nobody in the programme pays "
         f"(worth {seen['replayed_losses_eur']:.2f} EUR/day at retail)",
     ]
+
+
+def _storage_lines(found: Findings) -> list[str]:
+    """Say how much a candidate's gain owes to what stored energy is taken to be worth."""
+    base, lines = found.of(found.reference), []
+    for each in found.verdicts:
+        more = each.figures["gained_kwh"] - base.figures["gained_kwh"]
+        if not each.candidate or each is base or abs(more) < 1e-6:
+            continue
+        turn = each.difference.value / more
+        worth = f"{abs(turn):.3f} EUR/kWh {'more' if turn > 0.0 else 'less'}"
+        lines.append(
+            f"{each.name} stores {more:+.2f} kWh/day against {base.name}; their costs would be "
+            f"equal if stored energy were worth {worth}"
+        )
+    return lines
 
 
 def _number(value: float, digits: int = 2) -> str:

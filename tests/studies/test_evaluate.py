@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from cosim.__main__ import main
 from cosim.bundle.load import load_bundle
 from cosim.case import Case
 from cosim.episode import Episode, lived
+from cosim.errors import PluginError, RunError
 from cosim.policy import Policy
 from cosim.record import MemoryRecorder
 from cosim.simulation import Simulation
@@ -65,6 +67,27 @@ def test_the_number_of_processes_changes_nothing(case: Case, matrix: Matrix) -> 
         whole = getattr(matrix, name)
         part = whole[:, 1:4] if name == "figures" else whole[1:4]
         assert np.array_equal(getattr(again, name), part)
+
+
+class Fatal(Policy):
+    """Ends its process, or fails."""
+
+    silently: bool = True
+
+    def act(self, observations: Any, context: Any, memory: Any) -> Any:
+        if self.silently:
+            os._exit(1)
+        raise ValueError("no")
+
+
+def test_what_fails_in_a_worker_is_said(case: Case, matrix: Matrix) -> None:
+    def failing(silently: bool) -> Job:
+        return replace(matrix.job, entrants=(Entrant("it", Fatal(silently=silently)),))
+
+    with pytest.raises(RunError, match="worker process has died"):
+        run_matrix(failing(True), 2)
+    with pytest.raises(PluginError, match=r"policy 'rule' \(.*failed in interval 0: ValueError"):
+        run_matrix(failing(False), 2)
 
 
 def test_costs_are_those_of_the_training_judge(case: Case, matrix: Matrix) -> None:
