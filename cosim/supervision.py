@@ -105,8 +105,16 @@ def supervision(
 
 
 def from_card(section: BaseModel, interval_s: int) -> Supervision:
-    """Return what a policy's card says of it: the same fields, and the card's own interval."""
-    return Supervision.model_validate({"interval_s": interval_s, **section.model_dump()})
+    """Return what a policy's card says of it: the same fields, and the card's own interval.
+
+    Raises InputError where a card holds what no supervisor takes.
+    """
+    try:
+        return Supervision.model_validate({"interval_s": interval_s, **section.model_dump()})
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+    remedy = "write it with 'cosim policy calibrate ... --write-card'"
+    raise InputError([Problem(f"supervision: {item['msg']}", remedy=remedy) for item in found[:20]])
 
 
 def read_supervision(path: Path) -> tuple[Supervision, str]:
