@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.observe import FEATURES
+from cosim.regular_files import opened
 from cosim.supervisor import Statistics
 
 #: no statistics are larger [bytes]
@@ -121,7 +122,7 @@ def read_supervision(path: Path) -> tuple[Supervision, str]:
     """Return the statistics of a file and its SHA-256; raise InputError when it is refused."""
     remedy = "write it with 'cosim policy calibrate'"
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             data = file.read(CAP + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
