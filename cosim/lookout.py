@@ -34,10 +34,10 @@ Factors = Callable[[Factor], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What is known of clearings and bills; of the market ``[LAGS, ...]``, the last first."""
+    """What is known of clearings and bills; of the market LAGS of ``[...]``, the last first."""
 
-    prices_eur_per_kwh: np.ndarray  # of the last clearing that traded; NaN before the first
-    volumes_kwh: np.ndarray
+    prices_eur_per_kwh: tuple[np.ndarray, ...]  # of the last that traded; NaN before the first
+    volumes_kwh: tuple[np.ndarray, ...]
     fill_kwh: np.ndarray  # [..., n], own, in the last clearing
     bill_eur: np.ndarray  # [..., n], own, of the interval settled last
 
@@ -50,16 +50,16 @@ class Past:
         price = np.where(volume > 0.0, middle_price(clearing), self.prices_eur_per_kwh[0])
         return replace(
             self,
-            prices_eur_per_kwh=np.concatenate((price[None], self.prices_eur_per_kwh[:-1])),
-            volumes_kwh=np.concatenate((volume[None], self.volumes_kwh[:-1])),
+            prices_eur_per_kwh=(price, *self.prices_eur_per_kwh[:-1]),
+            volumes_kwh=(volume, *self.volumes_kwh[:-1]),
             fill_kwh=clearing.fills_kwh,
         )
 
 
 def nothing_past(shape: tuple[int, ...]) -> Past:
     """Return what is known before the first clearing; ``shape`` is ``[..., n]``."""
-    market = (LAGS, *shape[:-1])
-    return Past(np.full(market, np.nan), np.zeros(market), np.zeros(shape), np.zeros(shape))
+    unknown, none = np.full(shape[:-1], np.nan), np.zeros(shape[:-1])
+    return Past((unknown,) * LAGS, (none,) * LAGS, np.zeros(shape), np.zeros(shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +72,15 @@ class Sensed:
     vm_pu: np.ndarray
     battery_kw: np.ndarray
     curtailed_kw: np.ndarray
-    line_loading_percent: np.ndarray  # highest
-    trafo_loading_percent: np.ndarray
+    line_loading_percent: np.ndarray | None  # of all lines [..., l]
+    trafo_loading_percent: np.ndarray | None
 
 
 def sensed(energy_kwh: np.ndarray, running: Delivery | None, bus: np.ndarray) -> Sensed:
     """Return what is sensed while a delivery runs; nothing flows before the first."""
     if running is None:
         zero = np.zeros_like(energy_kwh)
-        idle = zero[..., 0]
-        return Sensed(energy_kwh, zero, zero, zero + 1.0, zero, zero, idle, idle)
+        return Sensed(energy_kwh, zero, zero, zero + 1.0, zero, zero, None, None)
     flow, grid = running.flow, running.grid
     return Sensed(
         energy_kwh,
@@ -90,14 +89,9 @@ def sensed(energy_kwh: np.ndarray, running: Delivery | None, bus: np.ndarray) ->
         grid.vm_pu[..., bus],
         flow.battery_kw,
         flow.curtailed_kw,
-        _highest(grid.line_loading_percent),
-        _highest(grid.trafo_loading_percent),
+        grid.line_loading_percent,
+        grid.trafo_loading_percent,
     )
-
-
-def _highest(loading: np.ndarray) -> np.ndarray:
-    """Return the highest loading ``[...]`` [%], 0 where there is none."""
-    return np.nan_to_num(loading).max(axis=-1, initial=0.0)
 
 
 class Almanac:
@@ -193,16 +187,18 @@ class Almanac:
 
         load, pv = expected = forecast(sensed.load_kw, sensed.pv_kw)
         retail, feed_in = prices.drawn_eur_per_kwh, prices.feed_in_eur_per_kwh
-        worth, ahead = prices.worth_eur_per_kwh, self._ahead(k)
+        worth = prices.worth_eur_per_kwh
+        read_ahead: Callable[[], np.ndarray] = partial(self._ahead, k)
         energy, meters, vm_pu = sensed.energy_kwh, [sensed.load_kw, sensed.pv_kw], sensed.vm_pu
         price_age_s: np.ndarray | float = 0.0
         measurement_age_s: np.ndarray | float = 0.0
         if hear is not None:
-            listed = (*meters, energy, vm_pu, retail, feed_in, worth, ahead)
+            listed = (*meters, energy, vm_pu, retail, feed_in, worth, read_ahead())
             told = hear(dict(zip((*SENSORS, *PRICES), listed, strict=True)))
-            *meters, energy, vm_pu, retail, feed_in, worth, ahead = (
-                told[name].value for name in (*SENSORS, *PRICES)
+            *meters, energy, vm_pu, retail, feed_in, worth = (
+                told[name].value for name in (*SENSORS, *PRICES[:-1])
             )
+            read_ahead = partial(np.asarray, told[PRICES[-1]].value)
             decide_s = self.decide_s(k, turn)
             price_age_s, measurement_age_s = (
                 age_s(told, names, decide_s) for names in (PRICES, SENSORS)
@@ -218,7 +214,7 @@ class Almanac:
             retail_eur_per_kwh=retail,
             feed_in_eur_per_kwh=feed_in,
             bid_limit_eur_per_kwh=worth,
-            retail_ahead_eur_per_kwh=ahead,
+            read_ahead=read_ahead,
             last_price_eur_per_kwh=past.prices_eur_per_kwh[0],
             last_volume_kwh=past.volumes_kwh[0],
             vm_pu=vm_pu,

@@ -31,7 +31,7 @@ class View:
     retail_eur_per_kwh: np.ndarray  # network charges and taxes included
     feed_in_eur_per_kwh: np.ndarray
     bid_limit_eur_per_kwh: np.ndarray  # what a neighbour's kWh is worth at most
-    retail_ahead_eur_per_kwh: np.ndarray  # published tariff of the next hours [AHEAD, ..., n]
+    read_ahead: Callable[[], np.ndarray]  # what gives the published tariff of the next hours
     last_price_eur_per_kwh: np.ndarray  # [...]; NaN before the first trade
     last_volume_kwh: np.ndarray  # [...]
     held_kwh: np.ndarray  # traded in earlier rounds for the interval, > 0 bought
@@ -40,8 +40,8 @@ class View:
     hour: np.ndarray | float  # civil hour of the begin of delivery, [..., 1] of lanes
     weekday: np.ndarray | float
     battery_kw: np.ndarray | None = None  # now, from which ramp limits count
-    past_prices_eur_per_kwh: np.ndarray | None = None  # [LAGS, ...], the last clearing first
-    past_volumes_kwh: np.ndarray | None = None  # [LAGS, ...]
+    past_prices_eur_per_kwh: Sequence[np.ndarray] | None = None  # LAGS of [...], the last first
+    past_volumes_kwh: Sequence[np.ndarray] | None = None
     last_fill_kwh: np.ndarray | float = 0.0
     last_bill_eur: np.ndarray | float = 0.0  # of the interval settled last
     price_age_s: np.ndarray | float = 0.0
@@ -49,11 +49,16 @@ class View:
     pv_most_kw: np.ndarray | None = None  # the network operator's limit, infinite where none
     curtailed_kw: np.ndarray | float = 0.0  # now
     vm_limits_pu: tuple[float, float] = (0.9, 1.1)
-    line_loading_percent: np.ndarray | float = 0.0  # [...], highest of the feeder, last load flow
-    trafo_loading_percent: np.ndarray | float = 0.0  # [...]
+    line_loading_percent: np.ndarray | None = None  # of all lines [..., l], last load flow
+    trafo_loading_percent: np.ndarray | None = None
     horizon_h: float = 0.0  # from the decision to the middle of the interval
     year_share: np.ndarray | float = 0.0  # days since New Year over those of the year, [..., 1]
     swaps: tuple[Swap, ...] = ()  # features that a fault exchanges
+
+    @cached_property
+    def retail_ahead_eur_per_kwh(self) -> np.ndarray:
+        """Published tariff of the next hours ``[AHEAD, ..., n]``; read when a policy asks."""
+        return self.read_ahead()
 
     @cached_property
     def feasible_kw(self) -> tuple[np.ndarray, np.ndarray]:
@@ -111,6 +116,13 @@ def _past_volume(lag: int) -> Callable[[View], np.ndarray | float]:
         return 0.0 if past is None else np.asarray(past[lag])[..., None]
 
     return read
+
+
+def _highest(loading: np.ndarray | None) -> np.ndarray | float:
+    """Return the highest loading ``[..., 1]`` [%], 0 where there is none."""
+    if loading is None:
+        return 0.0
+    return np.asarray(np.nan_to_num(loading).max(axis=-1, initial=0.0, keepdims=True))
 
 
 def _on(weekday: int) -> Callable[[View], np.ndarray]:
@@ -230,10 +242,10 @@ FEATURES: dict[str, Feature] = {
                 lambda v: v.vm_limits_pu[1] - _vm_pu(v)),
         Feature("line_loading_percent", "%", 0, _INF,
                 "highest line loading of the feeder in the last load flow; 0 where it has none",
-                lambda v: np.asarray(v.line_loading_percent)[..., None]),
+                lambda v: _highest(v.line_loading_percent)),
         Feature("trafo_loading_percent", "%", 0, _INF,
                 "highest transformer loading of the feeder in the last load flow; 0 where it has "
-                "none", lambda v: np.asarray(v.trafo_loading_percent)[..., None]),
+                "none", lambda v: _highest(v.trafo_loading_percent)),
         Feature("price_age_s", "s", 0, _INF, "how long the price feed has stood still; 0: it has "
                 "not", lambda v: v.price_age_s),
         Feature("measurement_age_s", "s", 0, _INF,

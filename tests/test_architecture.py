@@ -21,7 +21,7 @@ SIMBENCH = tuple(f"cosim.profiles.{name}" for name in ("simbench", "_simbench_ex
 PLACES: dict[str, tuple[str, ...]] = {
     "numpy": ("cosim", "agents", "tools"),
     "pydantic": ("cosim", "agents"),
-    "pydantic_core": ("cosim.plugins", "cosim.validation"),
+    "pydantic_core": ("cosim.plain_numbers", "cosim.plugins", "cosim.validation"),
     "simpy": (
         "cosim.simulation",
         "cosim.facade",
@@ -66,7 +66,8 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.conditions": ("senses",),
     "cosim.imbalance": ("arrays",),
     "cosim.population": ("arrays", "imbalance"),
-    "cosim.plugins": ("errors",),
+    "cosim.plain_numbers": (),
+    "cosim.plugins": ("errors", "plain_numbers"),
     "cosim.array_kernels": (),
     "cosim.compiled": ("array_kernels",),
     "cosim.reason": (),
@@ -77,19 +78,22 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.feeder": ("arrays", "errors", "feeder"),
     "cosim.guard": ("arrays", "compiled", "errors", "physics", "population", "reason", "guard"),
     "cosim.observe": ("arrays", "errors", "physics", "population", "senses"),
+    "cosim.publication": ("observe", "population", "timegrid"),
     "cosim.supervisor": ("arrays", "compiled", "observe"),
-    "cosim.supervision": ("errors", "observe", "supervisor"),
+    "cosim.supervision": ("errors", "observe", "regular_files", "supervisor"),
     "cosim.oversight": ("observe", "policy", "supervisor"),
     "cosim.projection": ("arrays", "feeder", "population"),
     "cosim.policy": ("supervision", "errors", "observe", "plugins"),
     "cosim.delivery": ("arrays", "errors", "physics", "population", "feeder"),
     "cosim.settlement": ("arrays", "compiled", "errors", "population", "delivery", "markets.base"),
-    "cosim.disturbances": (
-        "errors", "observe", "plugins", "senses", "times", "disturbances",
+    "cosim.disturbances": ("errors", "observe", "plugins", "senses", "times", "disturbances"),
+    "cosim.regular_files": (),
+    "cosim.timeseries": (
+        "errors", "plain_numbers", "regular_files", "timegrid", "times", "timeseries",
     ),
-    "cosim.timeseries": ("errors", "timegrid", "times", "timeseries"),
     "cosim.profiles": (
-        "arrays", "errors", "plugins", "times", "timegrid", "timeseries", "feeder", "profiles",
+        "arrays", "errors", "plugins", "regular_files", "times", "timegrid", "timeseries", "feeder",
+        "profiles",
     ),
     "cosim.optimum.storage": (),
     "agents": (

@@ -293,8 +293,14 @@ def test_an_error_of_the_world_reaches_the_learner(calm: Case) -> None:
 
 def vec_env(case: Case, **options: Any) -> SharedVecEnv:
     rows = members(case, "rule")
-    given = {"lanes": 3, "days": 1, "seed": 8, "team": 0.5, "actions": TWO,
-             "calendar": EVERY_DAY} | options
+    given = {
+        "lanes": 3,
+        "days": 1,
+        "seed": 8,
+        "team": 0.5,
+        "actions": TWO,
+        "calendar": EVERY_DAY,
+    } | options
     return SharedVecEnv(case, "rule", scaling_of(case, rows), **given)
 
 
