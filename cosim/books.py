@@ -52,21 +52,24 @@ class Books:
 
         fills = clearing.fills_kwh
         network, state = _others_eur(bills, metered, prices, peak_kw)
-        supplier, money, paid, through, net, meters, sold, gaps = closing(
-            metered.net_kwh, fills, clearing.payment_eur, bills.closeout_kwh, bills.supply_kwh,
-            bills.imbalance_kwh, metered.loss_share_kwh, prices.retail_eur_per_kwh,
+        supplier, money, paid, through, net, meters, sold, gaps, shared = closing(
+            metered.net_kwh, fills, clearing.payment_eur, metered.dead_share,
+            metered.curtailed_kwh, bills.closeout_kwh, bills.supply_kwh,
+            bills.imbalance_kwh, bills.losses_kwh, prices.retail_eur_per_kwh,
             prices.feed_in_eur_per_kwh, *prices.imbalance_eur_per_kwh, bills.traded_kwh,
             bills.bill_eur, network + state,
         ).tolist()  # fmt: skip
         money /= max(1.0, paid)
         through = max(1.0, through)
-        meters /= through
-        trades = (abs(sold) + gaps) / through
         upstream = metered.slack_import_kwh - metered.slack_export_kwh
         feeder = abs(upstream - net - metered.losses_kwh) / through
         if np.isnan(feeder):
             self.unsolved_intervals += 1
             feeder = 0.0
+        elif bills.losses_kwh.any():  # shared: then all of them are
+            feeder += abs(shared - metered.losses_kwh) / through
+        meters /= through
+        trades = (abs(sold) + gaps) / through
         self.supplier_eur += supplier
         self.operator_eur += float(clearing.payment_eur.sum())
         if network is not state:  # else nobody asks for anything
@@ -96,8 +99,10 @@ def _others_eur(
     drawn = np.maximum(metered.net_kwh, 0.0)
     far = np.maximum(drawn - kept, 0.0)
     near = drawn - far
-    due = far + near * charges.network_local_share
+    instead = np.maximum(bills.imbalance_kwh, 0.0)  # the supplier's, delivered to a neighbour
+    due = far + near * charges.network_local_share + instead * (1.0 - charges.network_local_share)
     network = network + due * charges.network_eur_per_kwh
     above_kw = np.maximum(drawn / charges.interval_h - peak_kw, 0.0)
     network = network + above_kw * charges.demand_eur_per_kw
-    return network, (far + near * charges.taxes_local_share) * charges.taxes_eur_per_kwh
+    due = far + near * charges.taxes_local_share + instead * (1.0 - charges.taxes_local_share)
+    return network, due * charges.taxes_eur_per_kwh

@@ -80,29 +80,36 @@ def squared_distance(row, mean, precision, result):  # type: ignore[no-untyped-d
 
 @njit(cache=True)
 def closing(  # type: ignore[no-untyped-def]
-    net, fill, paid, back, supply, imbalance, losses, retail, feed_in, short, long, traded, bill,
-    others,
+    net, fill, paid, dead, curtailed, back, supply, imbalance, losses, retail, feed_in, short, long,
+    traded, bill, others,
 ):  # fmt: skip
     """Return the sums of a book: what the supplier receives, and what does not fit.
 
     In turn: supplier's receipts, |bill - receipts of all accounts|, |bill|, |net|, net, energy
-    that bills do not explain, fills, |fills - traded|. Imbalance takes back a fill: its sign is
-    the other one's, and it is no larger.
+    that bills do not explain, fills, |fills - traded|, losses that are billed. Imbalance takes
+    back a fill: its sign is the other one's, and it is no larger.
     """
-    sums = np.zeros(8)
+    sums = np.zeros(9)
     for i in range(len(net)):
-        price = paid[i] / fill[i] if fill[i] != 0.0 else 0.0
+        left = fill[i] * (1.0 - dead[i])
+        missing = 0.0  # of sold energy, because PV was held back
+        if left < 0.0 and curtailed[i] > 0.0:
+            missing = min(max(net[i] - left, 0.0), -left, curtailed[i])
+        handed_back = -paid[i] * dead[i]
+        if missing > 0.0:
+            handed_back += paid[i] * (1.0 - dead[i]) * missing / left
         supplier = max(supply[i], 0.0) * retail[i] + min(supply[i], 0.0) * feed_in[i]
         supplier += max(imbalance[i], 0.0) * short[i] + min(imbalance[i], 0.0) * long[i]
-        supplier += back[i] * price + losses[i] * retail[i]
-        held = fill[i] + back[i]
+        supplier += handed_back + losses[i] * retail[i]
+        held = left + missing
         sums[0] += supplier
         sums[1] += abs(bill[i] - supplier - paid[i] - others[i])
         sums[2] += abs(bill[i])
         sums[3] += abs(net[i])
         sums[4] += net[i]
-        sums[5] += abs(held + supply[i] + imbalance[i] - net[i])
+        sums[5] += abs(held + supply[i] + imbalance[i] - net[i]) + abs(fill[i] + back[i] - held)
         sums[5] += max(imbalance[i] * held, 0.0) + max(abs(imbalance[i]) - abs(held), 0.0)
         sums[6] += fill[i]
         sums[7] += abs(fill[i] - traded[i])
+        sums[8] += losses[i]
     return sums

@@ -1,4 +1,4 @@
-"""The price of imbalance: what energy costs that is short of the trades and the supplier's plan."""
+"""The price of imbalance: what energy costs that was traded and that the meter does not back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cosim.arrays import freeze
 
 @dataclass(frozen=True, eq=False)
 class Imbalance:
-    """Prices of metered energy that nobody announced, arrays ``[T]`` [EUR/kWh].
+    """Prices of energy sold and not fed in, or bought and not drawn, ``[T]`` [EUR/kWh].
 
     Where a side has no price of its own, the tariff's counts, worsened by the mark-up.
     """

@@ -41,8 +41,10 @@ LINES = {
     "taxes": Line("state", "taxes_kwh"),
 }
 
+#: where the market's pool puts what it keeps of the payments
+OPERATOR = "operator"
 #: parties of the books that are no prosumers
-ACCOUNTS = tuple(dict.fromkeys(line.account for line in LINES.values()))
+ACCOUNTS = (*dict.fromkeys(line.account for line in LINES.values()), OPERATOR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +178,7 @@ def settle(
     imbalance = np.minimum(np.maximum(rest, np.minimum(-held, 0.0)), np.maximum(-held, 0.0))
     supply = rest - imbalance
     losses_eur = losses * retail
-    charged, others_eur = _charges(prices, metered, held, peak_kw)
+    charged, others_eur = _charges(prices, metered, held, imbalance, peak_kw)
     return Bills(
         traded_kwh=fills,
         closeout_kwh=back,
@@ -204,7 +206,7 @@ def _closed_out(clearing: Clearing, metered: Metered) -> tuple[np.ndarray, np.nd
     """
     fills, paid, dead = clearing.fills_kwh, clearing.payment_eur, metered.dead_share
     energy = -fills * dead
-    money = -paid * dead * (fills != 0.0)  # what was bought and sold again stays so
+    money = -paid * dead
     if not metered.curtailed_kwh.any():
         return energy, money
     sold = np.maximum(-(fills + energy), 0.0)
@@ -214,11 +216,16 @@ def _closed_out(clearing: Clearing, metered: Metered) -> tuple[np.ndarray, np.nd
 
 
 def _charges(
-    prices: Prices, metered: Metered, held_kwh: np.ndarray, peak_kw: np.ndarray | None
+    prices: Prices,
+    metered: Metered,
+    held_kwh: np.ndarray,
+    imbalance_kwh: np.ndarray,
+    peak_kw: np.ndarray | None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the lines of network and state, and what they come to without any trading.
 
-    ``held_kwh`` > 0 was bought from neighbours; no more than what was drawn counts.
+    ``held_kwh`` > 0 was bought from neighbours; no more than what was drawn counts. Who sold and
+    did not feed in had the supplier deliver in their place: what the buyer was spared, they owe.
     """
     net, charges = metered.net_kwh, prices.charges
     zero = nothing(net.shape)
@@ -232,6 +239,7 @@ def _charges(
         return {**lines, "compensation_eur": earned, "peak_kw": before}, earned
     drawn = np.maximum(net, 0.0)
     local = np.minimum(np.maximum(held_kwh, 0.0), drawn)
+    local = local - np.maximum(imbalance_kwh, 0.0)
     network_kwh = drawn - local * (1.0 - charges.network_local_share)
     taxes_kwh = drawn - local * (1.0 - charges.taxes_local_share)
     peak = np.maximum(before, drawn / charges.interval_h)

@@ -138,7 +138,8 @@ GOLDEN = {
     "mean_price_eur_per_kwh": 0.15,
     "mean_retail_eur_per_kwh": 0.3, "mean_feed_in_eur_per_kwh": 0.1,
     "welfare_eur": 2 * 0.3 - 2 * 0.2, "orders_sent": 4, "orders_late_or_lost": 1,
-    "silent_intervals": 0, "load_kwh": 7.0, "pv_kwh": 3.0, "import_kwh": 5.7, "export_kwh": 0.0,
+    "silent_intervals": 0, "fallback_clearings": 0, "load_kwh": 7.0, "pv_kwh": 3.0,
+    "import_kwh": 5.7, "export_kwh": 0.0,
     "peak_import_kw": 3.0, "peak_export_kw": 0.0, "losses_kwh": 0.7,
     "losses_percent": 70 / (5.7 + 2.0), "self_consumption_percent": 100.0,
     "self_sufficiency_percent": 200 / 7, "co2_kg": 0.4 * 5.7, "stored_change_kwh": 1.0,
@@ -241,12 +242,23 @@ def test_device_breaches_are_computed_from_recorded_energies(scope, change):
 
 
 def test_silent_intervals(scope):
+    """Surplus and deficit by the meters, whether orders arrived, were lost or were never sent."""
     intervals, solves = two_hours()
+    for orders, arrived in (
+        ((-1, 2), (True, True)),
+        ((-1, 2), (False, False)),
+        ((0, 0), (True,) * 2),
+    ):
+        intervals[1] = interval(
+            1, load=(0, 2), pv=(1, 0), charge=(0, 0), energy=(3, 0), fills=(0, 0), payment=(0, 0),
+            orders=orders, arrived=arrived,
+        )  # fmt: skip
+        assert measure(facts_from(scope, intervals, solves))["silent_intervals"] == 1
     intervals[1] = interval(
-        1, load=(1, 2), pv=(0, 0), charge=(1, 0), energy=(3, 0), fills=(0, 0), payment=(0, 0),
+        1, load=(1, 2), pv=(0, 0), charge=(0, 0), energy=(3, 0), fills=(0, 0), payment=(0, 0),
         orders=(-1, 2),
     )  # fmt: skip
-    assert measure(facts_from(scope, intervals, solves))["silent_intervals"] == 1
+    assert measure(facts_from(scope, intervals, solves))["silent_intervals"] == 0
 
 
 def test_ledger_interventions_and_orders_by_hand(scope):

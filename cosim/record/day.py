@@ -164,6 +164,7 @@ def _rounds(day: Day, scope: Scope) -> tuple[Columns, Columns]:
         "orders_sent": sent.sum(-1, dtype=np.int32),
         "orders_late_or_lost": (sent & ~o["arrived"]).sum(-1, dtype=np.int32),
         "co2_kg_per_kwh": _scalars(trades, lambda t: t.asked.prices.co2_kg_per_kwh),
+        "fallback": _scalars(trades, lambda t: t.clearing.fallback, bool),
     }
 
 
@@ -234,6 +235,7 @@ def _market(items: list[Interval], o: Columns, book: Columns) -> Columns:
         **_prices([item.trade.total for item in items]),
         "orders_sent": by_round(book["orders_sent"]).sum(1),
         "orders_late_or_lost": by_round(book["orders_late_or_lost"]).sum(1),
+        "fallback_clearings": by_round(book["fallback"]).sum(1).astype(float),
         "welfare_eur": by_round(book["welfare_eur"]).sum(1),
         "welfare_loss_eur": by_round(book["welfare_loss_eur"]).sum(1),
         "co2_kg_per_kwh": by_round(book["co2_kg_per_kwh"])[:, -1],
