@@ -155,3 +155,16 @@ def test_lanes_say_that_they_know_one_round_only(village: Any) -> None:
     case = case_of(village, 2)
     with pytest.raises(InputError, match="2 rounds"):
         Lanes(case, [replace(whole(case))])
+
+
+def test_check_doubts_rounds_that_end_before_any_order_arrives(
+    village: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cosim.__main__ import main
+
+    time = {"start": "2016-07-18", "days": 1, "interval_minutes": 30, "gate_lead_seconds": 60}
+    for rounds, late in ((12, True), (1, False)):
+        market = {"kind": "order_book", "rounds": rounds}
+        path = village.write(time=time, market=market, latency={"min_s": 5, "max_s": 9})
+        assert main(["check", str(path)]) == 0
+        assert ("every order travels 5 s or longer and is late" in capsys.readouterr().err) is late
