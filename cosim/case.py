@@ -258,15 +258,16 @@ def _population(
         self_discharge_per_h=-np.log1p(-homes.self_discharge_per_day) / 24.0,
         wear_eur_per_kwh=share("wear_eur_per_kwh"),
         pv_kwp=homes.pv_kwp * scenario.scale.pv,
-        ramp_kw=_ramps([battery.ramp_kw_per_interval for battery in batteries]),
+        ramp_kw=_limits([battery.ramp_kw_per_interval for battery in batteries]),
+        inverter_kva=_limits([battery.inverter_kva for battery in batteries]),
     )
 
 
-def _ramps(given: Sequence[float | None]) -> np.ndarray | None:
-    """Return the ramp limits [kW], infinite where none is given; None where nobody has one."""
-    if all(ramp is None for ramp in given):
+def _limits(given: Sequence[float | None]) -> np.ndarray | None:
+    """Return limits, infinite where none is given; None where nobody has one."""
+    if all(limit is None for limit in given):
         return None
-    return np.array([np.inf if ramp is None else ramp for ramp in given])
+    return np.array([np.inf if limit is None else limit for limit in given])
 
 
 def _assign(loaded: LoadedScenario, homes: Homes) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from cosim.arrays import freeze, nothing
 from cosim.feeder.feeder import Feeder
 from cosim.feeder.state import GridState
-from cosim.physics.battery import feasible_range_kw, stored_kwh
+from cosim.physics.battery import feasible_range_kw, pv_fed_kw, stored_kwh
 from cosim.population import Population
 
 
@@ -55,14 +55,16 @@ def flows(
     """Return the power that flows for the next ``hours``: the plant saturates, always.
 
     ``pv_most_kw`` is what the network operator lets PV feed, by default all; ``before_kw`` is
-    what batteries did in the interval before, for their ramp limits.
+    what batteries did in the interval before, for their ramp limits. PV for which a shared inverter
+    has no room is lost, not curtailed.
     """
     curtailed = nothing(pv_kw.shape)
     if pv_most_kw is not None:
         curtailed = np.maximum(pv_kw - pv_most_kw, 0.0)
         pv_kw = pv_kw - curtailed
-    low, high = feasible_range_kw(population, energy_kwh, hours, before_kw)
+    low, high = feasible_range_kw(population, energy_kwh, hours, before_kw, pv_kw)
     battery_kw = np.minimum(np.maximum(setpoint_kw, low), high)
+    pv_kw = pv_fed_kw(population, pv_kw, battery_kw)
     if not dead.any():
         return Flows(load_kw, load_kvar, pv_kw, battery_kw, nothing(load_kw.shape), dead, curtailed)
     alive = ~dead

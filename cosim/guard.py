@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosim.arrays import freeze
-from cosim.physics.battery import feasible_range_kw
+from cosim.physics.battery import feasible_range_kw, pv_fed_kw
 from cosim.population import Population
 from cosim.reason import Reason
 
@@ -81,8 +81,12 @@ def guard(
     """
     from cosim.compiled import guard_row
 
-    low, high = feasible_range_kw(population, outlook.energy_kwh, hours, before_kw)
-    net_kw = outlook.load_kw - outlook.pv_kw
+    energy, pv_kw = outlook.energy_kwh, outlook.pv_kw
+    low, high = feasible_range_kw(population, energy, hours, before_kw, pv_kw)
+    if population.inverter_kva is not None:
+        power = np.where(_finite(requested), requested.battery_kw, 0.0)
+        pv_kw = pv_fed_kw(population, pv_kw, np.minimum(np.maximum(power, low), high))
+    net_kw = outlook.load_kw - pv_kw
     if held_kwh is not None:
         net_kw = net_kw - held_kwh / hours
     with np.errstate(invalid="ignore"):  # requests may be NaN; that is what is looked for
@@ -102,22 +106,34 @@ def guard(
             physical_trades,
             _FLAGS,
         )
-    if population.ramp_kw is not None and before_kw is not None:
-        free = feasible_range_kw(population, outlook.energy_kwh, hours)
-        reason = _ramped(population, requested, battery_kw, free, reason)
+    ramped = population.ramp_kw is not None and before_kw is not None
+    if ramped or population.inverter_kva is not None:
+        free = feasible_range_kw(population, energy, hours)
+        room = feasible_range_kw(population, energy, hours, None, outlook.pv_kw)
+        reason = _told_apart(population, requested, battery_kw, (free, room), reason)
     return Guarded(Decision(battery_kw, quantity, price), position, reason)
 
 
-def _ramped(
+def _finite(requested: Decision) -> np.ndarray:
+    """Return where all that is requested is a number."""
+    wanted = (requested.battery_kw, requested.quantity_kwh, requested.price_eur_per_kwh)
+    return np.logical_and.reduce(np.broadcast_arrays(*(np.isfinite(each) for each in wanted)))
+
+
+def _told_apart(
     population: Population,
     requested: Decision,
     battery_kw: np.ndarray,
-    free: tuple[np.ndarray, np.ndarray],
+    ranges: tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
     reason: np.ndarray,
 ) -> np.ndarray:
-    """Return the reasons told apart: what the energy asked for, and what the ramp alone."""
+    """Return the reasons told apart: what energy, then inverter, then the ramp alone asked for.
+
+    ``ranges`` are those of the energy alone, and of energy and inverter.
+    """
     power = np.where(reason & Reason.NOT_FINITE, 0.0, requested.battery_kw)
-    unramped = np.minimum(np.maximum(power, free[0]), free[1])
-    cut = (unramped != power) & (np.abs(unramped) < population.rating_kw)
+    free, room = (np.minimum(np.maximum(power, low), high) for low, high in ranges)
+    cut = (free != power) & (np.abs(free) < population.rating_kw)
     reason = np.where(cut, reason | Reason.ENERGY, reason & ~Reason.ENERGY)
-    return np.where(unramped != battery_kw, reason | Reason.RAMP, reason).astype(np.int16)
+    reason = np.where(room != free, reason | Reason.INVERTER, reason)
+    return np.where(room != battery_kw, reason | Reason.RAMP, reason).astype(np.int16)

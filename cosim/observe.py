@@ -63,7 +63,13 @@ class View:
     @cached_property
     def feasible_kw(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest battery power that can be held for the interval."""
-        return feasible_range_kw(self.population, self.energy_kwh, self.interval_h, self.battery_kw)
+        return feasible_range_kw(
+            self.population,
+            self.energy_kwh,
+            self.interval_h,
+            self.battery_kw,
+            self.forecast_pv_kw,
+        )
 
 
 #: hours ahead for which the published tariff can be observed

@@ -6,11 +6,11 @@ number, for a thousand.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import PydanticKnownError, core_schema
 
-_ERRORS = {"int": "int_type", "float": "float_type"}
+_ERRORS: dict[str, Literal["int_type", "float_type"]] = {"int": "int_type", "float": "float_type"}
 
 
 def _not_int(value: Any) -> Any:

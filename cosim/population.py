@@ -36,6 +36,7 @@ class Population:
     wear_eur_per_kwh: np.ndarray  # per kWh of throughput
     pv_kwp: np.ndarray
     ramp_kw: np.ndarray | None = None  # largest change from interval to interval; None: no limit
+    inverter_kva: np.ndarray | None = None  # shared by PV and battery; None: no limit
 
     def __post_init__(self) -> None:
         freeze(self)

@@ -18,4 +18,5 @@ class Reason(IntFlag):
     LATE_CHANGE = 64  # at delivery: the world changed after the decision
     NETWORK = 256  # by the guard: a limit of the feeder would have been broken
     RAMP = 512  # by the guard: too far from the power of the interval before
+    INVERTER = 1024  # by the guard: no room beside PV in the inverter that both share
     FALLBACK = 128  # before the guard: the supervisor let a stand-in decide

@@ -15,11 +15,11 @@ def opened(path: Path) -> BinaryIO:
     Nothing is waited for: a pipe nobody writes to is refused like one that is written to.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    stream = os.fdopen(os.open(path, flags), "rb")
-    mode = os.fstat(stream.fileno()).st_mode
+    number = os.open(path, flags)
+    mode = os.fstat(number).st_mode
     if stat.S_ISREG(mode):
-        return stream
-    stream.close()
-    kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-    words = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
-    raise OSError(kind, words, str(path))
+        return os.fdopen(number, "rb")
+    os.close(number)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))

@@ -105,6 +105,13 @@ class Battery(Section):
         le=4000.0,
         description="largest change of power from one interval to the next [kW]; default: none",
     )
+    inverter_kva: float | None = Field(
+        None,
+        gt=0.0,
+        le=4000.0,
+        description="apparent power of the inverter that PV and battery share, at power factor 1: "
+        "PV goes first, the battery gives way; default: no limit [kVA]",
+    )
     soc_min: float = Field(0.0, ge=0.0, le=1.0, description="least state of charge [-]")
     soc_max: float = Field(1.0, ge=0.0, le=1.0, description="highest state of charge [-]")
     soc_initial: float = Field(0.5, ge=0.0, le=1.0, description="state of charge at the start [-]")

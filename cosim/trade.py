@@ -14,7 +14,7 @@ from cosim.delivery import Metered
 from cosim.errors import CosimError, PluginError
 from cosim.guard import Decision, Guarded, Outlook, guard
 from cosim.markets.base import Clearing, Market, MarketContext, Orders, nothing_traded
-from cosim.physics.battery import feasible_range_kw
+from cosim.physics.battery import feasible_range_kw, pv_fed_kw
 from cosim.population import Population
 from cosim.projection import Forecast, NetworkGuard, Projection, project
 from cosim.reason import Reason
@@ -183,13 +183,13 @@ def _kept(
 ) -> tuple[Guarded, tuple[Projection, ...]]:
     """Return decisions that keep the feeder's limits too, as far as batteries can."""
     look, wanted = asked.outlook, guarded.decision.battery_kw
-    low, high = feasible_range_kw(population, look.energy_kwh, hours, asked.battery_kw)
+    low, high = feasible_range_kw(population, look.energy_kwh, hours, asked.battery_kw, look.pv_kw)
     fixed = (guarded.reason & Reason.NOT_FINITE) != 0  # rejected whole: idle
     low, high = np.where(fixed, wanted, low), np.where(fixed, wanted, high)
     kvar = np.zeros_like(wanted) if asked.load_kvar is None else asked.load_kvar
     kept, found = np.array(wanted), []
     for lane in np.ndindex(wanted.shape[:-1]):
-        columns = (look.load_kw, kvar, look.pv_kw, low, high)
+        columns = (look.load_kw, kvar, pv_fed_kw(population, look.pv_kw, wanted), low, high)
         expected = Forecast(*(np.broadcast_to(c, wanted.shape)[lane] for c in columns))
         projection = project(population, network, expected, wanted[lane])
         if projection is not None:

@@ -21,11 +21,7 @@ def write_supervision(place: Path, found: Found) -> Bundle:
 
     Raises InputError where they are not of this policy, OutputError where nothing can be written.
     """
-    if is_archive(place):
-        remedy = "unpack it first: cosim policy export ARCHIVE --to FOLDER"
-        raise InputError(Problem("is an archive, whose card cannot be changed", str(place),
-                                 remedy=remedy))  # fmt: skip
-    card = load_bundle(place).card
+    card = checked_place(place).card
     wrong = problems_with(found, names(card.features), card.timing.interval_s)
     if wrong:
         raise InputError(wrong)
@@ -39,6 +35,15 @@ def write_supervision(place: Path, found: Found) -> Bundle:
         what = f"the card would be larger than {CARD_CAP} bytes"
         raise InputError(Problem(what, str(place), remedy="take fewer parts of the day: --blocks"))
     _replace(place, {MODEL: read_bundle(place)[MODEL], CARD: text.encode()})
+    return load_bundle(place)
+
+
+def checked_place(place: Path) -> Bundle:
+    """Return the bundle in a folder; refuse an archive."""
+    if is_archive(place):
+        remedy = "unpack it first: cosim policy export ARCHIVE --to FOLDER"
+        what = "is an archive, whose card cannot be changed"
+        raise InputError(Problem(what, str(place), remedy=remedy))
     return load_bundle(place)
 
 

@@ -32,13 +32,15 @@ def feasible_range_kw(
     energy_kwh: np.ndarray,
     hours: float,
     before_kw: np.ndarray | None = None,
+    pv_kw: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the lowest and highest power [kW] that keep the battery inside its bounds.
 
     ``energy_kwh`` ``[..., n]`` is the energy now, ``hours`` (> 0) how long the power is held,
     ``before_kw`` the power executed in the interval before, from which the ramp limit counts;
-    None: without ramp limit. Where the energy left allows nothing within the ramp, the energy
-    decides. Guard, plant and features all call this one function.
+    None: without ramp limit; ``pv_kw`` what PV can give, beside which the inverter must have room,
+    None: without that limit. Where energy and inverter allow nothing within the ramp, they decide.
+    Guard, plant and features all call this one function.
     """
     from cosim.compiled import battery_range
 
@@ -49,11 +51,26 @@ def feasible_range_kw(
         population.max_kwh,
         population.rating_kw,
     )
+    if population.inverter_kva is not None and pv_kw is not None:
+        most = population.inverter_kva
+        low = np.maximum(low, np.minimum(pv_kw, most) - most)
+        high = np.minimum(high, pv_kw + most)
     if population.ramp_kw is None or before_kw is None:
         return low, high
     down = np.minimum(np.maximum(low, before_kw - population.ramp_kw), high)
     up = np.maximum(np.minimum(high, before_kw + population.ramp_kw), low)
     return down, up
+
+
+def pv_fed_kw(population: Population, pv_kw: np.ndarray, battery_kw: np.ndarray) -> np.ndarray:
+    """Return what PV gives ``[..., n]`` [kW] beside a battery in its feasible range.
+
+    PV and battery share an inverter on its direct-current side: at power factor 1 its apparent
+    power is that of ``pv - battery``, and PV beyond it that does not charge the battery is lost.
+    """
+    if population.inverter_kva is None:
+        return pv_kw
+    return np.minimum(pv_kw, population.inverter_kva + battery_kw)
 
 
 def stored_kwh(

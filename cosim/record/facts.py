@@ -261,13 +261,17 @@ def _device_breaches(p: Columns, population: Population, hours: float) -> np.nda
     """Return where recorded energies break a battery's limits, bool ``[T, n]``.
 
     More throughput than the rating allows, stored energy above its bound, discharging below its
-    lower bound, or more energy gained than charging explains. Self-discharge may sink below.
+    lower bound, or more energy gained than charging explains. Self-discharge may sink below. What
+    PV and battery give or take together must fit through an inverter that they share.
     """
     charge, discharge, after = p["charge_kwh"], p["discharge_kwh"], p["energy_kwh"]
     root = np.sqrt(population.efficiency)
     gain = charge * root - discharge / root
+    through = np.abs(p["pv_kwh"] - charge + discharge)
+    kva = np.inf if population.inverter_kva is None else population.inverter_kva
     return (
-        (charge + discharge > population.rating_kw * hours + ROUNDING_KWH)
+        (through > kva * hours + ROUNDING_KWH)
+        | (charge + discharge > population.rating_kw * hours + ROUNDING_KWH)
         | (after > population.max_kwh + ROUNDING_KWH)
         | ((after < population.min_kwh - ROUNDING_KWH) & (discharge > ROUNDING_KWH))
         | (after - p["before_kwh"] > gain + ROUNDING_KWH)

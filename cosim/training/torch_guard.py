@@ -49,7 +49,11 @@ class TorchGuarded:
 
 
 def torch_feasible_range_kw(
-    population: Population, energy_kwh: Tensor, hours: float, before_kw: Tensor | None = None
+    population: Population,
+    energy_kwh: Tensor,
+    hours: float,
+    before_kw: Tensor | None = None,
+    pv_kw: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the lowest and highest power [kW], see :func:`feasible_range_kw`."""
     root, decay, held = (_like(value, energy_kwh) for value in factors(population, hours))
@@ -61,6 +65,10 @@ def torch_feasible_range_kw(
     zero = torch.zeros_like(kept)
     high = _min(rating, _max(most - kept, zero) / (root * held))
     low = -_min(rating, _max(kept - least, zero) * root / held)
+    if population.inverter_kva is not None and pv_kw is not None:
+        inverter = _like(population.inverter_kva, kept)
+        low = _max(low, _min(pv_kw, inverter) - inverter)
+        high = _min(high, pv_kw + inverter)
     if population.ramp_kw is None or before_kw is None:
         return low, high
     ramp = _like(population.ramp_kw, kept)
@@ -81,13 +89,17 @@ def torch_guard(
     before_kw: Tensor | None = None,
 ) -> TorchGuarded:
     """Project a decision onto what is feasible; the contract is that of :func:`guard`."""
-    low, high = torch_feasible_range_kw(population, outlook.energy_kwh, hours, before_kw)
+    energy, pv = outlook.energy_kwh, outlook.pv_kw
+    low, high = torch_feasible_range_kw(population, energy, hours, before_kw, pv)
     rating = _like(population.rating_kw, low)
     wanted = (requested.battery_kw, requested.quantity_kwh, requested.price_eur_per_kwh)
     finite = torch.isfinite(wanted[0]) & torch.isfinite(wanted[1]) & torch.isfinite(wanted[2])
     power = torch.where(finite, wanted[0], 0.0)
     battery = _min(_max(power, low), high)
-    position = (outlook.load_kw - outlook.pv_kw + battery) * hours
+    fed = pv
+    if population.inverter_kva is not None:
+        fed = _min(pv, _like(population.inverter_kva, low) + battery)
+    position = (outlook.load_kw - fed + battery) * hours
     order = torch.where(finite, torch.where(own_quantity, wanted[1], position), 0.0)
     zero = torch.zeros_like(position)
     quantity = order
@@ -106,12 +118,16 @@ def torch_guard(
     )
     reason = sum(mask.to(torch.int16) * int(flag) for mask, flag in flags)
     assert isinstance(reason, Tensor)
-    if population.ramp_kw is not None and before_kw is not None:
-        lowest, highest = torch_feasible_range_kw(population, outlook.energy_kwh, hours)
-        unramped = _min(_max(power, lowest), highest)
-        cut = (unramped != power) & (unramped.abs() < rating)
+    ramped = population.ramp_kw is not None and before_kw is not None
+    if ramped or population.inverter_kva is not None:
+        lowest, highest = torch_feasible_range_kw(population, energy, hours)
+        free = _min(_max(power, lowest), highest)
+        lowest, highest = torch_feasible_range_kw(population, energy, hours, None, pv)
+        room = _min(_max(power, lowest), highest)
+        cut = (free != power) & (free.abs() < rating)
         reason = torch.where(cut, reason | int(Reason.ENERGY), reason & ~int(Reason.ENERGY))
-        reason = torch.where(unramped != battery, reason | int(Reason.RAMP), reason)
+        reason = torch.where(room != free, reason | int(Reason.INVERTER), reason)
+        reason = torch.where(room != battery, reason | int(Reason.RAMP), reason)
     return TorchGuarded(TorchDecision(battery, quantity, price), position, reason)
 
 

@@ -93,11 +93,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_bundle(place: Path, loaded: LoadedScenario, policy: str) -> None:
     """Refuse a bundle that is not the policy to be observed."""
-    from cosim.bundle.load import load_bundle
+    from cosim.bundle.overseen import checked_place
     from cosim.errors import InputError, Problem
     from cosim.policy import Policy
 
-    card, chosen = load_bundle(place).card, loaded.scenario.policies.get(policy)
+    card, chosen = checked_place(place).card, loaded.scenario.policies.get(policy)
     if not isinstance(chosen, Policy):
         return  # calibrating says so
     bound = chosen.bound(loaded.folder, loaded.scenario.grid().interval_s)
