@@ -14,8 +14,9 @@ from cosim.errors import InputError, Problem, did_you_mean
 from cosim.record import new_run_folder
 from cosim.record.folder import write_json, write_text
 from cosim.report.evaluation import draw_evaluation
-from cosim.studies.audit import Check, audit
+from cosim.studies.audit import audit
 from cosim.studies.matrix import Job, Matrix, run_matrix, workers_by_default
+from cosim.studies.recorded import Check
 from cosim.studies.trials import Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, Findings, findings
 from cosim.training.days import is_test_day
