@@ -25,6 +25,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit code; errors become a message on stderr."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _fill_closed_streams()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -89,6 +90,23 @@ def _explained(error: BaseException) -> tuple[str, int]:
     words = " ".join(str(error).split())[:300]
     text = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return f"internal error ({text}); run with --debug for the traceback", INTERNAL
+
+
+def _fill_closed_streams() -> None:
+    """Point what was closed before the program began at nothing.
+
+    Else the first files opened would take the numbers of the streams, and what libraries print
+    would end up in results.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the whole process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the whole process
 
 
 def _drop_stdout() -> None:

@@ -11,30 +11,60 @@ from typing import Literal, get_args
 
 import numpy as np
 
-#: products of what is active, and of PV the lowest share of its size that may be fed
-Factor = Literal["load", "pv", "pv_share", "retail", "feed_in", "order_survival"]
+from cosim.senses import Fault
+
+#: what all that is active comes to: products, and as `_COMBINED` says
+Factor = Literal[
+    "load",
+    "pv",
+    "pv_share",
+    "retail",
+    "feed_in",
+    "order_survival",
+    "limit_delay",
+    "wanted_factor",
+    "greed",
+    "order_factor",
+    "order_shift",
+]
 FACTORS: tuple[Factor, ...] = get_args(Factor)
+_Key = Factor | Literal["delay"]
 
-
-#: the factor of nothing active
-_NEUTRAL: dict[Factor, float] = {"pv_share": np.inf}
+#: of nothing active, and how two go together; others are products
+_COMBINED: dict[_Key, tuple[float, np.ufunc]] = {
+    "pv_share": (np.inf, np.minimum),  # of PV the lowest share of its size that may be fed
+    "delay": (0.0, np.add),
+    "limit_delay": (0.0, np.add),
+    "greed": (0.0, np.maximum),
+    "order_shift": (0.0, np.add),
+}
+_PRODUCT: tuple[float, np.ufunc] = (1.0, np.multiply)
 
 
 class Conditions:
-    """Products of all active factors and the sum of all active order delays, ``[n]`` each."""
+    """All active factors, order delays, outages and faults of what is told; arrays ``[n]``."""
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._active: dict[Factor | Literal["delay"], list[np.ndarray]] = {"delay": []}
-        self._active |= {name: [] for name in FACTORS}
-        self._combined = {name: np.full(count, _NEUTRAL.get(name, 1.0)) for name in FACTORS}
+        keys: tuple[_Key, ...] = (*FACTORS, "delay")
+        self._active: dict[_Key, list[np.ndarray]] = {name: [] for name in keys}
+        self._combined = {name: np.full(count, _COMBINED.get(name, _PRODUCT)[0]) for name in keys}
         self._outages: list[tuple[str, ...]] = []
-        self.delay_s = np.zeros(count)
+        self.faults: tuple[Fault, ...] = ()
         self.disturbed_messages = False
+
+    @property
+    def delay_s(self) -> np.ndarray:
+        """The sum of all delays of orders ``[n]``."""
+        return self._combined["delay"]
 
     def factor(self, name: Factor) -> np.ndarray:
         """Return the combined factor ``[n]``."""
         return self._combined[name]
+
+    def active(self, *names: Factor) -> bool:
+        """Say whether any of these is put on."""
+        return any(self._active[name] for name in names)
 
     def put(self, name: Factor, value: np.ndarray) -> Callable[[], None]:
         """Put a factor ``[n]`` on, or a limit; return what takes it off again."""
@@ -43,6 +73,15 @@ class Conditions:
     def delay(self, seconds: np.ndarray) -> Callable[[], None]:
         """Delay orders by ``seconds`` ``[n]``; return what ends it."""
         return self._put("delay", seconds)
+
+    def fault(self, fault: Fault) -> Callable[[], None]:
+        """Let a fault change what is told; return what ends it."""
+        self.faults = (*self.faults, fault)
+
+        def undo() -> None:
+            self.faults = tuple(each for each in self.faults if each is not fault)
+
+        return undo
 
     @property
     def open_lines(self) -> frozenset[str]:
@@ -59,7 +98,7 @@ class Conditions:
         self._outages.append(lines)
         return lambda: self._outages.remove(lines)
 
-    def _put(self, name: Factor | Literal["delay"], value: np.ndarray) -> Callable[[], None]:
+    def _put(self, name: _Key, value: np.ndarray) -> Callable[[], None]:
         entry = np.array(np.broadcast_to(value, self._count), dtype=float)
         self._active[name].append(entry)
         self._combine(name)
@@ -70,13 +109,10 @@ class Conditions:
 
         return undo
 
-    def _combine(self, name: Factor | Literal["delay"]) -> None:
-        if name == "delay":
-            self.delay_s = np.sum([np.zeros(self._count), *self._active[name]], axis=0)
-        else:
-            combine = np.minimum if name == "pv_share" else np.multiply
-            whole = np.full(self._count, _NEUTRAL.get(name, 1.0))
-            for entry in self._active[name]:
-                whole = combine(whole, entry)
-            self._combined[name] = whole
+    def _combine(self, name: _Key) -> None:
+        neutral, combine = _COMBINED.get(name, _PRODUCT)
+        whole = np.full(self._count, neutral)
+        for entry in self._active[name]:
+            whole = combine(whole, entry)
+        self._combined[name] = whole
         self.disturbed_messages = bool(self._active["delay"] or self._active["order_survival"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,9 @@ from cosim.case import Case
 from cosim.conditions import Conditions, Factor
 from cosim.feeder.feeder import Feeder
 from cosim.feeder.settings import check_name
+from cosim.observe import FEATURES
 from cosim.seeds import uniforms
+from cosim.senses import PRICES, Fault, Sensor
 
 Undo = Callable[[], None]
 
@@ -107,23 +110,58 @@ class Facade:
 
     def limit_pv(self, share: float, groups: Sequence[str] = ()) -> Undo:
         """Let PV feed no more than a share of its size; the lowest limit in force counts."""
-        self._simulation.before_change()
-        values = np.where(self._rows(groups), share, np.inf)
-        return self._undoing(self._simulation.conditions.put("pv_share", values))
+        limit = _Limit(self._simulation, self._rank, share, self._rows(groups))
+        limit.send(True)
+        return lambda: limit.send(False)
+
+    def delay_limits(self, seconds: int, groups: Sequence[str] = ()) -> Undo:
+        """Let limits on PV, and their lifting, reach the homes later."""
+        values = np.where(self._rows(groups), seconds, 0)
+        return self._simulation.conditions.put("limit_delay", values)
+
+    def hold_prices(self, groups: Sequence[str] = ()) -> Undo:
+        """Let prices be told as they were at the gate before."""
+        return self._fault(Fault("hold", PRICES, self._rows(groups)))
+
+    def hold_sensor(self, name: Sensor, silent: bool, groups: Sequence[str] = ()) -> Undo:
+        """Let a sensor read what it read at the gate before."""
+        return self._fault(Fault("hold", (name,), self._rows(groups), silent=silent))
+
+    def bias_sensor(
+        self, name: Sensor, factor: float, offset: float, groups: Sequence[str] = ()
+    ) -> Undo:
+        """Let a sensor read ``factor`` times the truth plus ``offset``, and never below 0."""
+        return self._fault(Fault("bias", (name,), self._rows(groups), factor, offset))
+
+    def swap_features(self, one: str, other: str, groups: Sequence[str] = ()) -> Undo:
+        """Exchange two features in what policies see."""
+        for name in (one, other):
+            check_name(name, tuple(FEATURES), "feature")
+        return self._fault(Fault("swap", (one, other), self._rows(groups)))
+
+    def ask_more(self, factor: float, greed: float, groups: Sequence[str] = ()) -> Undo:
+        """Scale what is ordered, and shade its limit price, before the guard."""
+        rows, put = self._rows(groups), self._simulation.conditions.put
+        return _all_of(
+            put("wanted_factor", np.where(rows, factor, 1.0)),
+            put("greed", np.where(rows, greed, 0.0)),
+        )
+
+    def forge_orders(self, factor: float, shift: float, groups: Sequence[str] = ()) -> Undo:
+        """Scale orders and shift their limit prices [EUR/kWh], behind the guard."""
+        rows, put = self._rows(groups), self._simulation.conditions.put
+        return _all_of(
+            put("order_factor", np.where(rows, factor, 1.0)),
+            put("order_shift", np.where(rows, shift, 0.0)),
+        )
 
     def scale_prices(self, retail: float = 1.0, feed_in: float = 1.0) -> Undo:
         """Multiply the supplier's prices from the next gate that opens."""
         conditions = self._simulation.conditions
-        undo = [
+        return _all_of(
             conditions.put("retail", np.asarray(retail)),
             conditions.put("feed_in", np.asarray(feed_in)),
-        ]
-
-        def restore() -> None:
-            for take_off in undo:
-                take_off()
-
-        return restore
+        )
 
     def lose_orders(self, probability: float, groups: Sequence[str] = ()) -> Undo:
         """Lose each order with a probability."""
@@ -149,6 +187,9 @@ class Facade:
     def _rows(self, groups: Sequence[str]) -> np.ndarray:
         own = self._case.population.groups
         return np.array([not groups or group in groups for group in own])
+
+    def _fault(self, fault: Fault) -> Undo:
+        return self._simulation.conditions.fault(fault)
 
     def _scale(self, name: Factor, factor: np.ndarray | float, groups: Sequence[str]) -> Undo:
         values = np.where(self._rows(groups), factor, 1.0)
@@ -184,3 +225,53 @@ class Facade:
             revert()
 
         return undo
+
+
+class _Limit:
+    """A limit on PV as it reaches the homes: orders and their lifting may be under way.
+
+    What was lifted before its order came stays lifted.
+    """
+
+    def __init__(self, simulation: Running, rank: int, share: float, rows: np.ndarray) -> None:
+        self._simulation, self._rank, self._share, self._rows = simulation, rank, share, rows
+        self._holds, self._lifted = np.zeros_like(rows), np.zeros_like(rows)
+        self._take_off: Undo = lambda: None
+
+    def send(self, on: bool) -> None:
+        """Tell all homes, each as late as signals are at present."""
+        delay = self._simulation.conditions.factor("limit_delay")
+        now = max(0, int(self._simulation.env.now))
+        late = np.unique(delay[self._rows & (delay > 0.0)]).astype(int)
+        for seconds in late.tolist():
+            part = self._rows & (delay == seconds)
+            event = self._simulation.due(now + seconds, self._rank)
+            event.callbacks.append(partial(self._arrives, on, part))
+        self._arrive(on, self._rows & (delay == 0.0))
+
+    def _arrives(self, on: bool, part: np.ndarray, event: Event) -> None:
+        self._arrive(on, part)
+
+    def _arrive(self, on: bool, part: np.ndarray) -> None:
+        if not part.any():
+            return
+        self._simulation.before_change()
+        if on:
+            self._holds |= part & ~self._lifted
+        else:
+            self._lifted |= part
+            self._holds &= ~part
+        self._take_off()
+        values = np.where(self._holds, self._share, np.inf)
+        put = self._simulation.conditions.put
+        self._take_off = put("pv_share", values) if self._holds.any() else lambda: None
+
+
+def _all_of(*undo: Undo) -> Undo:
+    """Return what undoes all of these."""
+
+    def restore() -> None:
+        for take_off in undo:
+            take_off()
+
+    return restore

@@ -31,10 +31,11 @@ class Imbalance:
         ``retail`` and ``feed_in`` are the tariff in force ``[..., n]``; so are the results.
         """
         short, long = self.short_eur_per_kwh, self.long_eur_per_kwh
-        markup = self.markup_eur_per_kwh
+        if self.markup_eur_per_kwh:
+            retail, feed_in = retail + self.markup_eur_per_kwh, feed_in - self.markup_eur_per_kwh
         return (
-            retail + markup if short is None else _given(short, k, retail),
-            feed_in - markup if long is None else _given(long, k, feed_in),
+            retail if short is None else _given(short, k, retail),
+            feed_in if long is None else _given(long, k, feed_in),
         )
 
     def window(self, rows: slice) -> Imbalance:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from cosim.arrays import freeze
 from cosim.case import Case, network_guard
 from cosim.conditions import Factor
 from cosim.delivery import Delivery, Metered, Part, advance, deliver, meter, pv_most_kw
@@ -22,15 +22,16 @@ from cosim.episode import Episode, initial_kwh, lived
 from cosim.errors import InputError, Problem
 from cosim.forecasts.base import Forecast
 from cosim.guard import Outlook
-from cosim.lookout import Almanac, Factors, Sensed, middle_price
+from cosim.lookout import Almanac, Factors, Past, nothing_past, sensed
 from cosim.losses import loss_shares_kw
 from cosim.markets.base import Clearing
 from cosim.observe import View
 from cosim.post import arrival_s, in_time
 from cosim.rehearsal import rehearse
 from cosim.seeds import LaneDraws
+from cosim.senses import LaneSenses, lane_swaps
 from cosim.settlement import Bills, Prices
-from cosim.trade import Asked, Trade, settle_trade, trade
+from cosim.trade import Asked, Meddling, Trade, settle_trade, trade
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,8 @@ class Lanes:
         self.present = ~dead  # the same in all lanes
         self._ones, self._nothing = np.ones(len(dead)), np.zeros((len(episodes), len(dead)))
         self.energy_kwh = np.stack([initial_kwh(case, episode) for episode in episodes])
-        self._noted = _Noted(np.full(len(episodes), np.nan), self._nothing[:, 0])
+        self._noted = _Noted(nothing_past(self._nothing.shape))
+        self._senses = LaneSenses(len(episodes))
         self._peak_kw = self._nothing
         self._running: Delivery | None = None
         self._prices, self._outlook, self.view = self._looked()
@@ -109,27 +111,30 @@ class Lanes:
         traded, _, bills = settle_trade(case.population, case.market, traded, metered, peak_kw)
         self._peak_kw = bills.peak_kw
         self.interval, self.energy_kwh, self._running = k + 1, after, delivery
-        self._noted = self._noted.after(traded.clearing, self.case.market.on_metered, self.done)
+        on_metered = self.case.market.on_metered
+        self._noted = self._noted.after(traded.clearing, bills, on_metered, self.done)
         self._prices, self._outlook, self.view = self._looked()
         return Step(k, before, traded, delivery, metered, bills)
 
     def _looked(self) -> tuple[Prices, Outlook, View]:
         """Return prices, outlook and view of the next interval."""
-        k, flow = self.interval, self._running and self._running.flow
+        k, courses = self.interval, self._courses
         prices = self._almanac.published(k, self._factor("open", k))
-        bus = self.case.population.bus
-        sensed = Sensed(
-            self.energy_kwh,
-            flow.load_kw if flow else self._nothing,
-            flow.pv_kw if flow else self._nothing,
-            self._running.grid.vm_pu[:, bus] if self._running else self._nothing + 1.0,
-            self._noted.price_eur_per_kwh,
-            self._noted.volume_kwh,
-            flow.battery_kw if flow else self._nothing,
+        seen = sensed(self.energy_kwh, self._running, self.case.population.bus)
+        faults = [course.faults(k) for course in courses or ()]
+        now_s = self._almanac.decide_s(k)
+        hear = partial(self._senses.told, faults=faults, now_s=now_s)
+        outlook, view = self._almanac.at(
+            k,
+            prices,
+            seen,
+            self._noted.past,
+            self._factor("decide", k),
+            self._draws.forecast.at(k),
+            hear=hear if courses and any(course.faulty for course in courses) else None,
+            exchanged=lane_swaps(faults),
         )
-        draws = self._draws.forecast.at(k)
-        seen = self._almanac.at(k, prices, sensed, self._factor("decide", k), draws)
-        return (prices, *seen)
+        return prices, outlook, view
 
     def _traded(self, k: int, given: Mapping[str, np.ndarray] | None) -> Trade:
         """Return the trade of an interval, from decisions to the clearing."""
@@ -148,6 +153,7 @@ class Lanes:
             self._draws.rank.at(k)[..., 0] if case.market.arrival_order else self._nothing,
             battery_kw=self.view.battery_kw,
             load_kvar=self._running.flow.load_kvar if self._running else self._nothing,
+            meddling=self._meddling(k),
         )
         return trade(
             case.population,
@@ -158,6 +164,12 @@ class Lanes:
             physical_trades=case.scenario.trade_limit == "physical",
             network=self._network,
         )
+
+    def _meddling(self, k: int) -> Meddling | None:
+        """Return what disturbances make of the orders of an interval."""
+        if not any(course.meddled for course in self._courses or ()):
+            return None
+        return Meddling.read(self._factor("decide", k))
 
     def _arrival_s(self, k: int) -> np.ndarray:
         """Return when each order arrives ``[lanes, n]``."""
@@ -221,26 +233,23 @@ class _Streams:
 
 @dataclass(frozen=True, eq=False)
 class _Noted:
-    """What is known of the market's past ``[lanes]``; see :meth:`cosim.lookout.Lookout.note`."""
+    """What is known of market and bills, see :class:`cosim.lookout.Past`, and what waits."""
 
-    price_eur_per_kwh: np.ndarray
-    volume_kwh: np.ndarray
+    past: Past
     pending: Clearing | None = None  # cleared on metered energy, not known before the next gate
+    unpaid_eur: np.ndarray | None = None  # bills of the running delivery
 
-    def __post_init__(self) -> None:
-        freeze(self)
-
-    def after(self, clearing: Clearing, on_metered: bool, last: bool) -> _Noted:
+    def after(self, clearing: Clearing, bills: Bills, on_metered: bool, last: bool) -> _Noted:
         """Return what is known at the next gate.
 
-        A market on metered energy clears when delivery has ended, after the next gate but before
-        the one after it; at the end of the episode everything is known.
+        A market on metered energy clears, and a delivery is billed, when it has ended, after the
+        next gate but before the one after it; at the end of the episode everything is known.
         """
-        if not on_metered:
-            return self._with(clearing)
-        known = self if self.pending is None else self._with(self.pending)
-        return known._with(clearing) if last else replace(known, pending=clearing)
-
-    def _with(self, clearing: Clearing) -> _Noted:
-        price = np.where(clearing.volume_kwh > 0.0, middle_price(clearing), self.price_eur_per_kwh)
-        return _Noted(price, clearing.volume_kwh)
+        past = self.past if self.pending is None else self.past.after(self.pending)
+        if self.unpaid_eur is not None:
+            past = replace(past, bill_eur=self.unpaid_eur)
+        waits = on_metered and not last
+        past = past if waits else past.after(clearing)
+        if last:
+            return _Noted(replace(past, bill_eur=bills.bill_eur))
+        return _Noted(past, clearing if waits else None, bills.bill_eur)

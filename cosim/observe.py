@@ -15,6 +15,7 @@ import numpy as np
 
 from cosim.physics.battery import feasible_range_kw
 from cosim.population import Population
+from cosim.senses import Swap
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class View:
     retail_eur_per_kwh: np.ndarray  # network charges and taxes included
     feed_in_eur_per_kwh: np.ndarray
     bid_limit_eur_per_kwh: np.ndarray  # what a neighbour's kWh is worth at most
-    retail_ahead_eur_per_kwh: np.ndarray  # published tariff of the next hours [AHEAD, ..., n]
+    read_ahead: Callable[[], np.ndarray]  # what gives the published tariff of the next hours
     last_price_eur_per_kwh: np.ndarray  # [...]; NaN before the first trade
     last_volume_kwh: np.ndarray  # [...]
     held_kwh: np.ndarray  # traded in earlier rounds for the interval, > 0 bought
@@ -39,6 +40,25 @@ class View:
     hour: np.ndarray | float  # civil hour of the begin of delivery, [..., 1] of lanes
     weekday: np.ndarray | float
     battery_kw: np.ndarray | None = None  # now, from which ramp limits count
+    past_prices_eur_per_kwh: Sequence[np.ndarray] | None = None  # LAGS of [...], the last first
+    past_volumes_kwh: Sequence[np.ndarray] | None = None
+    last_fill_kwh: np.ndarray | float = 0.0
+    last_bill_eur: np.ndarray | float = 0.0  # of the interval settled last
+    price_age_s: np.ndarray | float = 0.0
+    measurement_age_s: np.ndarray | float = 0.0
+    pv_most_kw: np.ndarray | None = None  # the network operator's limit, infinite where none
+    curtailed_kw: np.ndarray | float = 0.0  # now
+    vm_limits_pu: tuple[float, float] = (0.9, 1.1)
+    line_loading_percent: np.ndarray | None = None  # of all lines [..., l], last load flow
+    trafo_loading_percent: np.ndarray | None = None
+    horizon_h: float = 0.0  # from the decision to the middle of the interval
+    year_share: np.ndarray | float = 0.0  # days since New Year over those of the year, [..., 1]
+    swaps: tuple[Swap, ...] = ()  # features that a fault exchanges
+
+    @cached_property
+    def retail_ahead_eur_per_kwh(self) -> np.ndarray:
+        """Published tariff of the next hours ``[AHEAD, ..., n]``; read when a policy asks."""
+        return self.read_ahead()
 
     @cached_property
     def feasible_kw(self) -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +68,9 @@ class View:
 
 #: hours ahead for which the published tariff can be observed
 AHEAD_H = tuple(range(1, 13))
+#: clearings that can be observed, the last one included
+LAGS = 4
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,44 @@ def _soc(view: View) -> np.ndarray:
 
 def _ahead(index: int) -> Callable[[View], np.ndarray]:
     return lambda view: view.retail_ahead_eur_per_kwh[index]
+
+
+def _past_price(lag: int) -> Callable[[View], np.ndarray]:
+    def read(view: View) -> np.ndarray:
+        if view.past_prices_eur_per_kwh is None:
+            return view.retail_eur_per_kwh
+        price = np.asarray(view.past_prices_eur_per_kwh[lag])[..., None]
+        return np.where(np.isnan(price), view.retail_eur_per_kwh, price)
+
+    return read
+
+
+def _past_volume(lag: int) -> Callable[[View], np.ndarray | float]:
+    def read(view: View) -> np.ndarray | float:
+        past = view.past_volumes_kwh
+        return 0.0 if past is None else np.asarray(past[lag])[..., None]
+
+    return read
+
+
+def _highest(loading: np.ndarray | None) -> np.ndarray | float:
+    """Return the highest loading ``[..., 1]`` [%], 0 where there is none."""
+    if loading is None:
+        return 0.0
+    return np.asarray(np.nan_to_num(loading).max(axis=-1, initial=0.0, keepdims=True))
+
+
+def _on(weekday: int) -> Callable[[View], np.ndarray]:
+    return lambda view: np.asarray(view.weekday) == weekday
+
+
+def _vm_pu(view: View) -> np.ndarray:
+    return np.where(np.isnan(view.vm_pu), 1.0, view.vm_pu)
+
+
+def _pv_limit(view: View) -> np.ndarray:
+    installed = view.population.pv_kwp
+    return installed if view.pv_most_kw is None else np.minimum(view.pv_most_kw, installed)
 
 
 _INF = float("inf")
@@ -142,6 +203,56 @@ FEATURES: dict[str, Feature] = {
                 lambda v: np.cos(v.hour * (np.pi / 12.0))),
         Feature("weekend", "-", 0, 1, "1 on Saturday and Sunday",
                 lambda v: np.asarray(v.weekday) >= 5.0),
+        *(
+            Feature(name, "-", 0, 1, f"1 on {name.capitalize()}", _on(day))
+            for day, name in enumerate(WEEKDAYS)
+        ),
+        Feature("year_sin", "-", -1, 1, "sine of the day of the year",
+                lambda v: np.sin(v.year_share * (2.0 * np.pi))),
+        Feature("year_cos", "-", -1, 1, "cosine of the day of the year",
+                lambda v: np.cos(v.year_share * (2.0 * np.pi))),
+        Feature("has_battery", "-", 0, 1, "1 with a battery",
+                lambda v: v.population.capacity_kwh > 0.0),
+        Feature("has_pv", "-", 0, 1, "1 with PV", lambda v: v.population.pv_kwp > 0.0),
+        *(
+            Feature(f"price_{lag + 1}_back_eur_per_kwh", "EUR/kWh", -_INF, _INF,
+                    f"clearing price {lag + 1} clearings ago, or the last one before it; retail "
+                    "before the first trade", _past_price(lag))
+            for lag in range(1, LAGS)
+        ),
+        *(
+            Feature(f"volume_{lag + 1}_back_kwh", "kWh", 0, _INF,
+                    f"energy traded {lag + 1} clearings ago", _past_volume(lag))
+            for lag in range(1, LAGS)
+        ),
+        Feature("last_fill_kwh", "kWh", -_INF, _INF,
+                "own energy traded in the last clearing, > 0 bought", lambda v: v.last_fill_kwh),
+        Feature("last_bill_eur", "EUR", -_INF, _INF,
+                "own bill of the interval settled last, > 0 paid", lambda v: v.last_bill_eur),
+        Feature("pv_limit_kw", "kW", 0, _INF,
+                "highest PV power the network operator lets feed now; installed PV without limit",
+                _pv_limit),
+        Feature("curtailed_kw", "kW", 0, _INF, "own PV that the network operator holds back now",
+                lambda v: v.curtailed_kw),
+        Feature("vm_above_min_pu", "p.u.", -2, 2,
+                "voltage at the own bus above the lower limit; of 1 p.u. in a dead part",
+                lambda v: _vm_pu(v) - v.vm_limits_pu[0]),
+        Feature("vm_below_max_pu", "p.u.", -2, 2,
+                "voltage at the own bus below the upper limit; of 1 p.u. in a dead part",
+                lambda v: v.vm_limits_pu[1] - _vm_pu(v)),
+        Feature("line_loading_percent", "%", 0, _INF,
+                "highest line loading of the feeder in the last load flow; 0 where it has none",
+                lambda v: _highest(v.line_loading_percent)),
+        Feature("trafo_loading_percent", "%", 0, _INF,
+                "highest transformer loading of the feeder in the last load flow; 0 where it has "
+                "none", lambda v: _highest(v.trafo_loading_percent)),
+        Feature("price_age_s", "s", 0, _INF, "how long the price feed has stood still; 0: it has "
+                "not", lambda v: v.price_age_s),
+        Feature("measurement_age_s", "s", 0, _INF,
+                "how long a sensor has been silent, the longest of them; 0: none is",
+                lambda v: v.measurement_age_s),
+        Feature("forecast_horizon_h", "h", 0, _INF,
+                "time from the decision to the middle of the interval", lambda v: v.horizon_h),
     )
 }  # fmt: skip
 
@@ -161,5 +272,18 @@ def encode(view: View, names: Sequence[str], rows: np.ndarray | slice) -> np.nda
     """Return the observations ``[..., m, d]`` of the rows, one column per named feature."""
     columns = np.empty((*view.energy_kwh.shape, len(names)))
     for j, name in enumerate(names):
-        columns[..., j] = FEATURES[name].read(view)
+        columns[..., j] = _read(view, name, view.swaps)
     return np.ascontiguousarray(columns[..., rows, :])
+
+
+def _read(view: View, name: str, swaps: Sequence[Swap]) -> np.ndarray | float:
+    """Return a feature as it is shown, after the exchanges."""
+    if not swaps:
+        return FEATURES[name].read(view)
+    *before, last = swaps
+    own = _read(view, name, before)
+    if name not in last[:2]:
+        return own
+    return np.where(
+        last.rows, _read(view, last.other if name == last.one else last.one, before), own
+    )

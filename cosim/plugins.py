@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, SerializeAsAny
 from pydantic_core import PydanticCustomError
 
 from cosim.errors import InputError, PluginError, Problem, did_you_mean
+from cosim.plain_numbers import plain_numbers
 
 #: plug-in kind -> the package whose modules are the plug-ins of that kind
 PACKAGES: Mapping[str, str] = {
@@ -46,6 +47,11 @@ class Plugin(BaseModel):
     """Base of every plug-in: a frozen value whose fields are its options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        """Take numbers for numbers only."""
+        return plain_numbers(handler(source))
 
     @classmethod
     def kind(cls) -> str:

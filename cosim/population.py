@@ -86,6 +86,7 @@ class Tariffs:
     taxes_local_share: np.ndarray  # [n]
     demand_eur_per_kw_month: np.ndarray  # [n], per kW of a month's highest mean power drawn
     imbalance: Imbalance
+    published_hour: np.ndarray | None = None  # [n], of the day before; NaN: always known
 
     def __post_init__(self) -> None:
         freeze(self)

@@ -15,12 +15,15 @@ import simpy
 
 from cosim.case import Case
 from cosim.conditions import Conditions, Factor
+from cosim.disturbances.base import named
 from cosim.errors import InputError, Problem
 from cosim.facade import Facade
-from cosim.simulation import DEADLINE, MAIL, _named
+from cosim.senses import Fault
+from cosim.simulation import DEADLINE, MAIL
 
 _AT_OPEN: tuple[Factor, ...] = ("retail", "feed_in")
-_AT_DECIDE: tuple[Factor, ...] = ("load", "pv", "pv_share", "order_survival")
+_MEDDLING: tuple[Factor, ...] = ("wanted_factor", "greed", "order_factor", "order_shift")
+_AT_DECIDE: tuple[Factor, ...] = ("load", "pv", "pv_share", "order_survival", *_MEDDLING)
 _AT_START: tuple[Factor, ...] = ("load", "pv", "pv_share")
 
 #: who asks: a quantity and the gate at which it is read
@@ -29,13 +32,28 @@ Reading = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """Factors and delays ``[n]`` of each interval of a run, and of the one that would follow."""
+    """Factors and delays ``[n]`` of each interval of a run, and of the one that would follow.
+
+    ``told`` are the faults of what is told at each DECIDE, ``meddled`` says whether anything ever
+    touches orders.
+    """
 
     readings: dict[Reading, list[np.ndarray]]
+    told: list[tuple[Fault, ...]]
+    meddled: bool
 
     def at(self, gate: str, name: str, k: int) -> np.ndarray:
         """Return a factor, or the ``delay``, as it stands at a gate of interval k."""
         return self.readings[gate, name][k]
+
+    def faults(self, k: int) -> tuple[Fault, ...]:
+        """Return the faults of what is told at DECIDE of interval k."""
+        return self.told[k]
+
+    @property
+    def faulty(self) -> bool:
+        """Whether anything told is ever at fault."""
+        return any(self.told)
 
 
 def rehearse(case: Case) -> Course:
@@ -80,8 +98,10 @@ class _Stage:
         self.feeder: Any = _NoFeeder(case.feeder.topology, self)
         self._acting = ""
         self._readings: dict[Reading, list[np.ndarray]] = {}
+        self._told: list[tuple[Fault, ...]] = []
+        self._meddled = False
         disturbances = case.scenario.disturbances
-        for rank, (disturbance, name) in enumerate(_named(disturbances), -len(disturbances)):
+        for rank, (disturbance, name) in enumerate(named(disturbances), -len(disturbances)):
             self.env.process(self._watched(disturbance.run(Facade(self, rank, name)), name))
 
     def played(self) -> Course:
@@ -94,13 +114,19 @@ class _Stage:
         for gate, wanted in (("open", _AT_OPEN), ("decide", names), ("start", _AT_START)):
             self._read_at(grid.end_s, gate, wanted, MAIL)
         self.env.run(until=self.due(grid.end_s, MAIL + 1))
-        return Course(self._readings)
+        return Course(self._readings, self._told, self._meddled)
 
     def due(self, second: int, priority: int) -> simpy.Event:
         """Return an event at a second, ranked among those of the same second."""
         event = simpy.Event(self.env)
         event._ok, event._value = True, None
         self.env.schedule(event, priority=priority, delay=second - self.env.now)  # type: ignore[arg-type]
+        acting = self._acting
+
+        def acts_again(event: simpy.Event) -> None:
+            self._acting = acting
+
+        event.callbacks.append(acts_again)
         return event
 
     def before_change(self) -> None:
@@ -136,8 +162,11 @@ class _Stage:
         """Keep what stands at a gate when it comes."""
 
         def read(event: simpy.Event) -> None:
+            conditions = self.conditions
+            if gate == "decide":
+                self._told.append(conditions.faults)
+                self._meddled |= conditions.active(*_MEDDLING)
             for name in names:
-                conditions = self.conditions
                 value = conditions.delay_s if name == "delay" else conditions.factor(name)
                 self._readings.setdefault((gate, name), []).append(value)
 

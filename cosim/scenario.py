@@ -103,6 +103,7 @@ class Scenario(Section):
             for name in self.supervisors
             if name not in self.policies
         ]
+        found += _not_of_variants(self.variants)
         if self.name in self.variants:
             what = f"a variant has the scenario's own name '{self.name}'"
             found.append((("variants", self.name), what, "give it another name"))
@@ -238,6 +239,25 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> LoadedScen
     if problems:
         raise InputError(problems)
     return loaded
+
+
+#: what a variant cannot change, and why
+_FIXED = {
+    "name": "a variant is named by its key",
+    "seed": "variants are compared on the same draws: run the scenario with --set seed=... instead",
+    "variants": "a variant has no variants of its own",
+    "extends": "a variant is laid over its own scenario",
+}
+
+
+def _not_of_variants(variants: Mapping[str, Mapping[str, Any]]) -> list[validation.Located]:
+    """Return the keys of variants that are not theirs to change."""
+    return [
+        (("variants", name, key), f"variant '{name}' sets '{key}'", remedy)
+        for name, changes in variants.items()
+        for key, remedy in _FIXED.items()
+        if key in changes
+    ]
 
 
 def _missing_counterparts(loaded: LoadedScenario) -> list[Problem]:

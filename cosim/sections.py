@@ -201,3 +201,12 @@ class Expectation(Section):
     kpi: str = Field(description="name of a key figure")
     min: float | None = Field(None, description="least allowed value, in the KPI's unit")
     max: float | None = Field(None, description="highest allowed value, in the KPI's unit")
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Expectation:
+        if self.min is None and self.max is None:
+            raise ValueError("nothing is expected: give min, max, or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            what = f"min {self.min:g} is above max {self.max:g}"
+            raise validation.refusal([(("min",), what, "no value can keep both bounds")])
+        return self

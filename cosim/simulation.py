@@ -7,8 +7,7 @@ meters. Disturbances come first on a second, then re-solving, then deadlines.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -20,14 +19,14 @@ from cosim.case import Case, network_guard
 from cosim.conditions import Conditions
 from cosim.delivery import Metered
 from cosim.desk import Desk
-from cosim.disturbances.base import Disturbance
+from cosim.disturbances.base import named
 from cosim.facade import Facade
 from cosim.feeder.state import SolveStatus
 from cosim.lookout import Lookout
 from cosim.plant import Plant, Solve
 from cosim.post import Post
 from cosim.settlement import Bills, Prices
-from cosim.trade import Asked, Trade, settle_trade, trade
+from cosim.trade import Asked, Meddling, Trade, settle_trade, trade
 
 #: priorities on one second; SimPy's own events have 0 and 1, disturbances are below
 RESOLVE, DEADLINE, MAIL = 5, 10, 11  # an order that arrives in the second of CLOSE is late
@@ -90,7 +89,7 @@ class Simulation:
         self._peak_kw = np.zeros(n)  # highest mean power drawn in an interval of the month
         self._resolving = self._collapsed = False
         self._progress: Callable[[int], None] = lambda second: None
-        for rank, (disturbance, name) in enumerate(_named(disturbances), -len(disturbances)):
+        for rank, (disturbance, name) in enumerate(named(disturbances), -len(disturbances)):
             self.env.process(disturbance.run(Facade(self, rank, name)))
         for row in range(n):
             self.env.process(self._prosumer(row))
@@ -140,7 +139,8 @@ class Simulation:
             for turn in range(grid.rounds):
                 yield self.due(grid.close_s(k, turn), DEADLINE)
                 self._traded = self._clear(self._traded if turn else None)
-                self._lookout.note(self._traded.clearing)
+                if not self.case.market.on_metered:  # else it clears with the meter
+                    self._lookout.note(self._traded.clearing)
 
     def _feeder(self) -> Process:
         """Deliver each interval and meter it when it ends."""
@@ -176,7 +176,15 @@ class Simulation:
             answer.supervised,
             view.battery_kw,
             self._lookout.measured_kvar(),
+            self._meddling(),
         )
+
+    def _meddling(self) -> Meddling | None:
+        """Return what disturbances make of orders decided now."""
+        conditions = self.conditions
+        if conditions.active("wanted_factor", "greed", "order_factor", "order_shift"):
+            return Meddling.read(conditions.factor)
+        return None
 
     def _clear(self, before: Trade | None) -> Trade:
         """Return the trade of the open round, which follows the one ``before``."""
@@ -218,6 +226,7 @@ class Simulation:
         )
         if case.market.on_metered:
             self._lookout.note(traded.clearing)
+        self._lookout.billed(bills.bill_eur)
         self._peak_kw = bills.peak_kw
         self.books.close(k, traded.total, settled, bills, traded.asked.prices, peak_kw)
         self.recorder.interval(Interval(k, traded, metered, bills))
@@ -258,13 +267,3 @@ class Simulation:
     def _resolve(self, event: simpy.Event) -> None:
         self._resolving = False
         self.plant.deliver()
-
-
-def _named(disturbances: Iterable[Any]) -> Iterator[tuple[Disturbance, str]]:
-    """Name each disturbance by kind and begin, so that its draws do not depend on the others."""
-    seen: Counter[str] = Counter()
-    for disturbance in disturbances:
-        assert isinstance(disturbance, Disturbance)
-        name = f"{disturbance.kind()} {disturbance.start.isoformat()}"
-        seen[name] += 1
-        yield disturbance, f"{name} {seen[name]}"

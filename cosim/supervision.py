@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.observe import FEATURES
+from cosim.regular_files import opened
 from cosim.supervisor import Statistics
 
 #: no statistics are larger [bytes]
@@ -105,15 +106,23 @@ def supervision(
 
 
 def from_card(section: BaseModel, interval_s: int) -> Supervision:
-    """Return what a policy's card says of it: the same fields, and the card's own interval."""
-    return Supervision.model_validate({"interval_s": interval_s, **section.model_dump()})
+    """Return what a policy's card says of it: the same fields, and the card's own interval.
+
+    Raises InputError where a card holds what no supervisor takes.
+    """
+    try:
+        return Supervision.model_validate({"interval_s": interval_s, **section.model_dump()})
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+    remedy = "write it with 'cosim policy calibrate ... --write-card'"
+    raise InputError([Problem(f"supervision: {item['msg']}", remedy=remedy) for item in found[:20]])
 
 
 def read_supervision(path: Path) -> tuple[Supervision, str]:
     """Return the statistics of a file and its SHA-256; raise InputError when it is refused."""
     remedy = "write it with 'cosim policy calibrate'"
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             data = file.read(CAP + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)

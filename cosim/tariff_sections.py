@@ -67,6 +67,13 @@ class DayAhead(Section):
     feed_in_markdown_eur_per_kwh: Charge = Field(
         0.0, description="feed-in is the price minus this; below zero feeding in costs"
     )
+    published_hour: float = Field(
+        13.0,
+        ge=0.0,
+        le=23.0,
+        description="civil hour of the day before at which a day's prices are known; until then "
+        "policies are shown those of the present day [h]",
+    )
 
 
 class Tariff(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +77,16 @@ def tariffs_of(
         taxes_local_share=constant("taxes_local_share"),
         demand_eur_per_kw_month=constant("demand_eur_per_kw_month"),
         imbalance=_imbalance(scenario, grid, read),
+        published_hour=_published([tariff for tariff, _ in mine]),
+    )
+
+
+def _published(tariffs: Sequence[Tariff]) -> np.ndarray | None:
+    """Return when the next day's prices are known ``[n]``; None where all are always known."""
+    if all(tariff.day_ahead is None for tariff in tariffs):
+        return None
+    return np.array(
+        [np.nan if t.day_ahead is None else t.day_ahead.published_hour for t in tariffs]
     )
 
 

@@ -7,6 +7,7 @@ METER falls on ``t_k + dt``. This is the only place that knows when anything is 
 
 from __future__ import annotations
 
+from calendar import isleap
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -73,6 +74,10 @@ class TimeGrid:
     def local_weekdays(self) -> np.ndarray:
         """Civil weekday at the start of each interval ``[T]``, Monday 0."""
         return self._civil(lambda t: float(t.weekday()))
+
+    def local_year_shares(self) -> np.ndarray:
+        """Share of the civil year gone by at the start of each interval's day ``[T]``."""
+        return self._civil(lambda t: (t.timetuple().tm_yday - 1) / (365 + isleap(t.year)))
 
     def local_dates(self) -> np.ndarray:
         """Civil date at the start of each interval ``[T]``, as ``datetime64[D]``."""

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from cosim.arrays import freeze
+from cosim.conditions import Factor
 from cosim.delivery import Metered
 from cosim.errors import CosimError, PluginError
 from cosim.guard import Decision, Guarded, Outlook, guard
@@ -18,6 +19,29 @@ from cosim.population import Population
 from cosim.projection import Forecast, NetworkGuard, Projection, project
 from cosim.reason import Reason
 from cosim.settlement import Bills, Prices, settle
+
+
+@dataclass(frozen=True, eq=False)
+class Meddling:
+    """What disturbances make of orders ``[..., n]``: greed before the guard, forgery behind it.
+
+    ``greed`` is the part of the way that a limit price moves towards the other end of the tariff,
+    in the prosumer's favour; ``shift_eur_per_kwh`` is added to a limit, within the tariff.
+    """
+
+    wanted_factor: np.ndarray
+    greed: np.ndarray
+    order_factor: np.ndarray
+    shift_eur_per_kwh: np.ndarray
+
+    @classmethod
+    def read(cls, factor: Callable[[Factor], np.ndarray]) -> Meddling:
+        """Return what stands at a gate."""
+        names: tuple[Factor, ...] = ("wanted_factor", "greed", "order_factor", "order_shift")
+        return cls(*(factor(name) for name in names))
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +58,7 @@ class Asked:
     supervised: np.ndarray | None = None  # bool, where a stand-in decided; None: nowhere
     battery_kw: np.ndarray | None = None  # now, from which ramp limits count; None: no limits
     load_kvar: np.ndarray | None = None  # reactive load now, for the feeder's limits; None: 0
+    meddling: Meddling | None = None
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -93,10 +118,14 @@ def trade(
     projections: tuple[Projection, ...] = ()
     if network is not None:
         guarded, projections = _kept(population, asked, guarded, hours, again, network)
+    if asked.meddling is not None:
+        guarded = _greedier(asked, asked.meddling, guarded, again)
     if asked.supervised is not None:
         flagged = guarded.reason | np.where(asked.supervised, Reason.FALLBACK, 0).astype(np.int16)
         guarded = replace(guarded, reason=flagged)
     quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
+    if asked.meddling is not None:
+        quantity, price = _forged(asked.outlook, asked.meddling, quantity, price)
     ranks = np.arange(len(population))
     partner = market.partners_among(population.names)
     orders = Orders(ranks, quantity, price, asked.arrival_s, asked.draw, partner)
@@ -106,6 +135,42 @@ def trade(
     else:
         clearing = _cleared(market, book, asked.prices)
     return Trade(asked, guarded, orders, arrived, clearing, projections=projections)
+
+
+def _greedier(
+    asked: Asked, meddling: Meddling, guarded: Guarded, again: Callable[..., Guarded]
+) -> Guarded:
+    """Return decisions whose orders ask for more, guarded once more."""
+    factor, greed = meddling.wanted_factor, meddling.greed
+    rows = (factor != 1.0) | (greed != 0.0)
+    rows &= (guarded.reason & Reason.NOT_FINITE) == 0  # rejected whole: no order
+    if not rows.any():
+        return guarded
+    plain, look = guarded.decision, asked.outlook
+    price = plain.price_eur_per_kwh
+    end = np.where(plain.quantity_kwh > 0.0, look.feed_in_eur_per_kwh, look.retail_eur_per_kwh)
+    wanted = Decision(plain.battery_kw, plain.quantity_kwh * factor, price + greed * (end - price))
+    ones = np.ones(rows.shape, dtype=bool)
+    after = again(wanted, own_quantity=ones, own_price=ones)
+
+    def chosen(greedy: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        return np.where(rows, greedy, kept)
+
+    orders = (
+        chosen(after.decision.quantity_kwh, plain.quantity_kwh),
+        chosen(after.decision.price_eur_per_kwh, price),
+    )
+    reason = chosen(guarded.reason | after.reason, guarded.reason).astype(np.int16)
+    return replace(guarded, decision=Decision(plain.battery_kw, *orders), reason=reason)
+
+
+def _forged(
+    look: Outlook, meddling: Meddling, quantity: np.ndarray, price: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return orders as they are sent on: not the guard's, but within the tariff."""
+    shift = meddling.shift_eur_per_kwh
+    shifted = np.clip(price + shift, look.feed_in_eur_per_kwh, look.retail_eur_per_kwh)
+    return quantity * meddling.order_factor, np.where(shift == 0.0, price, shifted)
 
 
 def _kept(

@@ -16,7 +16,7 @@ import pytest
 from pydantic import PrivateAttr
 
 from cosim.case import Case, Seat
-from cosim.observe import AHEAD_H, FEATURES
+from cosim.observe import AHEAD_H, FEATURES, LAGS
 from cosim.policy import Policy, PolicyContext
 
 DiaryOf = Callable[[Case], Any]
@@ -156,6 +156,26 @@ def test_a_published_price_is_seen_at_its_own_distance_only(
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
+def test_bills_and_clearings_are_seen_when_they_are_made(
+    plain: tuple[np.ndarray, Any], moment: int
+) -> None:
+    """At DECIDE the clearing before is known, and the bill of the delivery before the present."""
+    seen, kept = plain
+    columns = dict(zip(FEATURES, np.moveaxis(seen[moment], -1, 0), strict=True))
+    trades = [interval.trade for interval in kept.intervals]
+    assert np.array_equal(columns["last_fill_kwh"], trades[moment - 1].clearing.fills_kwh)
+    bill = kept.intervals[moment - 2].bills.bill_eur if moment > 1 else np.zeros(HOMES)
+    assert np.array_equal(columns["last_bill_eur"], bill)
+    for lag in range(2, LAGS + 1):
+        before = trades[moment - lag].clearing if moment >= lag else None
+        volume = 0.0 if before is None else before.volume_kwh
+        assert (columns[f"volume_{lag}_back_kwh"] == volume).all()
+        if before is not None and volume > 0.0:
+            middle = (before.buy_price_eur_per_kwh + before.sell_price_eur_per_kwh) / 2
+            assert np.allclose(columns[f"price_{lag}_back_eur_per_kwh"], middle, rtol=1e-15)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_present_prices_are_seen(told: Case, plain: tuple, moment: int, diary_of: DiaryOf) -> None:
     seen, _ = watched(with_tariffs(told, retail=moment, feed_in=moment), diary_of)
     changed = columns_changed(seen[moment], plain[0][moment])
@@ -171,6 +191,12 @@ DISTURBANCES = (
     {"kind": "supply_outage"},
     {"kind": "line_outage", "line": "line3"},
     {"kind": "message_loss", "probability": 1.0},
+    {"kind": "stale_prices"},
+    {"kind": "frozen_sensor", "sensor": "load_kw"},
+    {"kind": "biased_sensor", "sensor": "pv_kw", "offset": 1.0},
+    {"kind": "swapped_columns", "features": ["soc", "vm_pu"]},
+    {"kind": "spoofed_bids"},
+    {"kind": "greedy_neighbours"},
 )
 
 

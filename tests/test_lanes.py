@@ -300,9 +300,35 @@ def test_disturbances_between_deliveries_act_in_lanes_as_in_runs(village: Any) -
     assert arrived[:12].all() and not arrived[13:36].all() and arrived[38:].all()
 
 
+@pytest.mark.parametrize("forecast", ["perfect_interval", "persistence"])
+def test_what_is_told_wrong_is_told_wrong_in_lanes_too(village: Any, forecast: str) -> None:
+    noon = {"start": "2016-07-18T11:59:50", "end": "2016-07-18T16:00"}
+    disturbances = [
+        {"kind": "frozen_sensor", **BETWEEN, "sensor": "load_kw", "groups": ["owners"]},
+        {"kind": "biased_sensor", **BORDERS, "sensor": "energy_kwh", "factor": 0.7},
+        {"kind": "frozen_sensor", **noon, "sensor": "energy_kwh", "silent": False},
+        {"kind": "biased_sensor", **noon, "sensor": "load_kw", "offset": 0.5},
+        {"kind": "swapped_columns", **noon, "features": ["soc", "year_sin"]},
+        {"kind": "swapped_columns", **BETWEEN, "features": ["year_sin", "vm_pu"],
+         "groups": ["wild"]},
+        {"kind": "price_shock", **noon},
+        {"kind": "stale_prices", **BETWEEN, "groups": ["owners", "wild"]},
+        {"kind": "spoofed_bids", **BETWEEN, "groups": ["wild"], "price_shift_eur_per_kwh": 0.02},
+        {"kind": "greedy_neighbours", **noon, "groups": ["owners"], "quantity_factor": 1.5},
+        {"kind": "delayed_limit", **BETWEEN, "delay_s": 1800, "groups": ["owners"]},
+        {"kind": "curtailment", "start": "2016-07-18T11:00", "end": "2016-07-18T13:00",
+         "pv_share": 0.2},
+    ]  # fmt: skip
+    case = village.case(disturbances=disturbances, forecast=forecast, trade_limit="none")
+    steps = assert_lanes_are_single_runs(case)
+    curtailed = np.stack([step.metered.curtailed_kwh[0] for step in steps])
+    assert curtailed[22, 3:].any() and not curtailed[22, :3].any() and curtailed[26, :3].any()
+
+
 @pytest.mark.parametrize(
     ("disturbance", "why"),
     [
+        ({"kind": "delayed_limit", **BORDERS, "delay_s": 900}, "while a delivery runs"),
         ({"kind": "pv_collapse", **BETWEEN}, "while a delivery runs"),
         ({"kind": "supply_outage", **BORDERS}, "it switches the feeder"),
         ({"kind": "line_outage", **BORDERS, "line": "line2"}, "it switches the feeder"),
@@ -311,10 +337,17 @@ def test_disturbances_between_deliveries_act_in_lanes_as_in_runs(village: Any) -
 def test_what_lanes_cannot_play_is_refused_by_name(
     village: Any, disturbance: dict[str, Any], why: str
 ) -> None:
-    case = village.case(disturbances=[disturbance])
+    curtailment = {"kind": "curtailment", **BORDERS, "pv_share": 0.5}
+    late = disturbance["kind"] == "delayed_limit"
+    case = village.case(disturbances=[disturbance, curtailment] if late else [disturbance])
     with pytest.raises(InputError) as refused:
         Lanes(case, [whole(case)])
-    for text in (disturbance["kind"], why, "2016-07-18 06:", "cosim.envs"):
+    for text in (
+        "curtailment" if late else disturbance["kind"],
+        why,
+        "2016-07-18 06:",
+        "cosim.envs",
+    ):
         assert text in str(refused.value)
 
 

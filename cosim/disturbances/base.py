@@ -8,15 +8,17 @@ the facade closes the running part of the delivery before anything changes.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from simpy import Event
 
 from cosim.plugins import Plugin
+from cosim.senses import Sensor
 from cosim.times import Moment
 
 Undo = Callable[[], None]
@@ -66,6 +68,29 @@ class World(Protocol):
     def delay_orders(self, seconds: int, groups: Sequence[str] = ()) -> Undo:
         """Delay each order on its way."""
 
+    def delay_limits(self, seconds: int, groups: Sequence[str] = ()) -> Undo:
+        """Let limits on PV, and their lifting, reach the homes later."""
+
+    def hold_prices(self, groups: Sequence[str] = ()) -> Undo:
+        """Let prices be told as they were at the gate before; settlement knows the true ones."""
+
+    def hold_sensor(self, name: Sensor, silent: bool, groups: Sequence[str] = ()) -> Undo:
+        """Let a sensor read what it read at the gate before; silent: without new time stamps."""
+
+    def bias_sensor(
+        self, name: Sensor, factor: float, offset: float, groups: Sequence[str] = ()
+    ) -> Undo:
+        """Let a sensor read ``factor`` times the truth plus ``offset``, and never below 0."""
+
+    def swap_features(self, one: str, other: str, groups: Sequence[str] = ()) -> Undo:
+        """Exchange two features in what policies see."""
+
+    def ask_more(self, factor: float, greed: float, groups: Sequence[str] = ()) -> Undo:
+        """Scale what is ordered, and shade its limit price, before the guard."""
+
+    def forge_orders(self, factor: float, shift: float, groups: Sequence[str] = ()) -> Undo:
+        """Scale orders and shift their limit prices [EUR/kWh], behind the guard."""
+
     def open_line(self, name: str) -> Undo:
         """Open a line at both ends."""
 
@@ -95,8 +120,27 @@ class Disturbance(Plugin):
         """Act on the world; a SimPy process."""
 
 
+def named(disturbances: Iterable[Any]) -> Iterator[tuple[Disturbance, str]]:
+    """Name each disturbance by kind and begin, so that its draws do not depend on the others."""
+    seen: Counter[str] = Counter()
+    for disturbance in disturbances:
+        assert isinstance(disturbance, Disturbance)
+        name = f"{disturbance.kind()} {disturbance.start.isoformat()}"
+        seen[name] += 1
+        yield disturbance, f"{name} {seen[name]}"
+
+
 def _pair(value: Any) -> Any:
     return (value, value) if isinstance(value, int | float) else value
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(
+            f"the range [{value[0]:g}, {value[1]:g}] is the wrong way round: "
+            f"write [{value[1]:g}, {value[0]:g}]"
+        )
+    return value
 
 
 _Factor = Annotated[float, Field(ge=0.0, le=20.0)]
@@ -105,6 +149,7 @@ _Factor = Annotated[float, Field(ge=0.0, le=20.0)]
 Spread = Annotated[
     tuple[_Factor, _Factor],
     BeforeValidator(_pair, json_schema_input_type=_Factor | tuple[_Factor, _Factor]),
+    AfterValidator(_ordered),
 ]
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cosim.errors import InputError, Problem
+from cosim.regular_files import opened
 from cosim.timeseries.table import FIRST_LINE, HEADER_LINE, Table, flagged, open_table, read
 
 SLOTS = 48  # half hours of a day
@@ -61,7 +62,7 @@ class Records:
 def recognised(path: Path) -> bool:
     """Return whether the head of a file is that of an Ausgrid solar home file."""
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             head = stream.read(_HEAD_BYTES).decode("utf-8-sig", errors="replace")
     except (OSError, ValueError):
         return False

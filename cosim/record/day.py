@@ -117,7 +117,10 @@ def _rows(items: Sequence[Any], read: Callable[[Any], Any], width: int) -> np.nd
     """Return ``[len(items), width]`` of one array per item."""
     if not items:
         return np.zeros((0, width))
-    return np.concatenate([read(item) for item in items]).reshape(len(items), width)
+    values = [read(item) for item in items]
+    if all(value is values[0] for value in values):  # nothing of the kind all day
+        return np.broadcast_to(values[0], (len(items), width))
+    return np.concatenate(values).reshape(len(items), width)
 
 
 def _moved(guarded: Guarded) -> np.ndarray:

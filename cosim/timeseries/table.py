@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from cosim.errors import InputError, Problem, did_you_mean
+from cosim.regular_files import opened
 
 HEADER_LINE = 1
 FIRST_LINE = 2  # of the data
@@ -121,13 +122,15 @@ def _closest(column: str, table: Table) -> str:
 
 def _content(path: Path, name: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with opened(path) as stream:
+            return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         near = [p.name for p in path.parent.glob("*.csv")] if path.parent.is_dir() else []
         remedy = did_you_mean(path.name, near)
         raise InputError(Problem("the file does not exist", str(name), remedy=remedy)) from None
     except (OSError, ValueError) as error:
-        problem = Problem("the file cannot be read", str(name), why=str(error))
+        why = getattr(error, "strerror", None) or str(error)
+        problem = Problem("the file cannot be read", str(name), why=why)
         raise InputError(problem) from None
 
 

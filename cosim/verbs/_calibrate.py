@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cosim.scenario import LoadedScenario
 
 DESCRIPTION = """\
 Run a policy over the days of a scenario and write what its supervisor needs: means and covariances
@@ -14,22 +17,30 @@ says how often those raise a false alarm, and which faults of the observations w
 
   python -m cosim policy calibrate agents/trained/shared_ppo/training.yaml --policy learner \\
       --set 'policies.learner={kind: onnx, bundle: shared_ppo}' --out supervision.json
+
+--write-card puts them into the card of the policy's own bundle instead, or as well; whoever runs
+the bundle then supervises it with 'supervisors: {learner: {}}'.
 """
 
 
 def add_calibrate(subparsers: Any) -> None:
-    """Add ``calibrate`` to the subcommands of ``cosim policy``; its ``run`` is set as default."""
+    """Add ``calibrate`` to the subcommands of ``cosim policy``."""
     from cosim.verbs._parser import add_scenario_options
 
     parser = subparsers.add_parser(
         "calibrate",
         help="learn what a policy's observations look like, for its supervisor",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("scenario", type=Path, metavar="SCENARIO.yaml")
     parser.add_argument("--policy", required=True, metavar="NAME", help="a name under 'policies'")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="file of its own")
+    parser.add_argument(
+        "--write-card",
+        type=Path,
+        metavar="BUNDLE",
+        help="folder of the policy's bundle, whose card is to hold them",
+    )
     parser.add_argument(
         "--days", metavar="A-B,C,...", help="days of the scenario, from 0 (default: all)"
     )
@@ -43,11 +54,12 @@ def add_calibrate(subparsers: Any) -> None:
         "--seed", type=int, default=0, metavar="N", help="of the batteries' fillings (default: 0)"
     )
     add_scenario_options(parser)
-    parser.set_defaults(run=run)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Calibrate, write the file and print the report."""
+    from cosim.bundle.overseen import write_supervision
     from cosim.safety.calibrate import calibrate
     from cosim.safety.report import table
     from cosim.scenario import load_scenario
@@ -55,19 +67,44 @@ def run(arguments: argparse.Namespace) -> int:
 
     take_plugins(arguments.plugins)
     _check(arguments)
+    loaded = load_scenario(arguments.scenario, arguments.overrides)
+    if arguments.write_card is not None:
+        _check_bundle(arguments.write_card, loaded, arguments.policy)
     days = None if arguments.days is None else numbers(arguments.days)
     found = calibrate(
-        load_scenario(arguments.scenario, arguments.overrides),
+        loaded,
         arguments.policy,
         days=days,
         blocks=arguments.blocks,
         alarm_rate=arguments.rate,
         seed=arguments.seed,
     )
-    _write(arguments.out, found.supervision.model_dump_json() + "\n")
+    places = []
+    if arguments.out is not None:
+        _write(arguments.out, found.supervision.model_dump_json() + "\n")
+        places.append(str(arguments.out))
+    if arguments.write_card is not None:
+        write_supervision(arguments.write_card, found.supervision)
+        places.append(f"card of {arguments.write_card}")
     print(table(found.false_alarms, list(found.detections)))
-    print(f"threshold {found.supervision.threshold_day:.4g}; {arguments.out}")
+    print(f"threshold {found.supervision.threshold_day:.4g}; {', '.join(places)}")
     return 0
+
+
+def _check_bundle(place: Path, loaded: LoadedScenario, policy: str) -> None:
+    """Refuse a bundle that is not the policy to be observed."""
+    from cosim.bundle.load import load_bundle
+    from cosim.errors import InputError, Problem
+    from cosim.policy import Policy
+
+    card, chosen = load_bundle(place).card, loaded.scenario.policies.get(policy)
+    if not isinstance(chosen, Policy):
+        return  # calibrating says so
+    bound = chosen.bound(loaded.folder, loaded.scenario.grid().interval_s)
+    if card.model.sha256 not in dict(bound.files).values():
+        what = f"the policy '{policy}' of the scenario does not run the bundle '{place}'"
+        remedy = f"--set 'policies.{policy}={{kind: onnx, bundle: {place}}}'"
+        raise InputError(Problem(what, "--write-card", remedy=remedy))
 
 
 def numbers(text: str) -> list[int]:
@@ -90,6 +127,9 @@ def _check(arguments: argparse.Namespace) -> None:
     wrong = []
     if not 0.0 < arguments.rate < 1.0:
         wrong.append(Problem(f"a rate of {arguments.rate}", "--rate", remedy="between 0 and 1"))
+    if arguments.out is None and arguments.write_card is None:
+        remedy = "give --out FILE.json, --write-card BUNDLE, or both"
+        wrong.append(Problem("nowhere to write the statistics", remedy=remedy))
     if not 1 <= arguments.blocks <= 288:
         wrong.append(Problem(f"{arguments.blocks} parts", "--blocks", remedy="from 1 to 288"))
     if wrong:

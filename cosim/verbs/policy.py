@@ -1,4 +1,4 @@
-"""Policy: bring a trained policy here, show it, check it, pack it to take it elsewhere.
+"""Policy: bring a trained policy here, show it, check it, pack it, calibrate its supervisor.
 
 A trained policy is a bundle, a folder or a zip archive of card.json and model.onnx. 'import' makes
 one of a model saved by stable-baselines3 (PPO, SAC, TD3 with MlpPolicy), without running anything
@@ -8,6 +8,7 @@ in the file.
   python -m cosim policy show shared_ppo
   python -m cosim policy verify mine
   python -m cosim policy export mine --to mine.zip
+  python -m cosim policy calibrate SCENARIO.yaml --policy learner --write-card mine
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ DEEDS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the deeds and their arguments."""
+    from cosim.verbs._calibrate import add_calibrate
     from cosim.verbs._parser import Parser
 
     deeds = parser.add_subparsers(dest="deed", metavar="DEED", required=True, parser_class=Parser)
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "import":
             _add_import_options(deed)
         deed.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_calibrate(deeds)
 
 
 _SOURCES = {
@@ -75,8 +78,10 @@ def _add_import_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the deed."""
-    from cosim.verbs import _policy
+    from cosim.verbs import _calibrate, _policy
 
+    if arguments.deed == "calibrate":
+        return _calibrate.run(arguments)
     deeds = {
         "import": _policy.import_model,
         "export": _policy.export_bundle,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise, permutations
 from typing import Any
@@ -12,19 +13,34 @@ import pytest
 
 from cosim import plugins
 from cosim.books import CLOSING_TOLERANCE
-from cosim.case import Case
+from cosim.case import Case, Seat
 from cosim.conditions import FACTORS, Conditions
 from cosim.disturbances.base import Disturbance
 from cosim.plant import Solve
+from cosim.policy import Policy, PolicyContext
+from cosim.senses import Fault
 from cosim.simulation import Interval, Simulation
 
 #: options of disturbances that have no defaults
 OPTIONS: dict[str, dict[str, Any]] = {
+    "biased_sensor": {"sensor": "energy_kwh", "factor": 0.5},
     "curtailment": {"pv_share": 0.2},
+    "delayed_limit": {"delay_s": 1000},
+    "frozen_sensor": {"sensor": "pv_kw"},
     "line_outage": {"line": "line3"},
     "message_loss": {"probability": 0.4, "delay_s": 20},
+    "swapped_columns": {"features": ["soc", "forecast_net_kw"]},
 }
+#: what must go on beside a disturbance for it to matter, from one second to another
+COMPANIONS: dict[str, tuple[str, int, int]] = {
+    "delayed_limit": ("curtailment", 37_000, 49_000),
+    "stale_prices": ("price_shock", 38_000, 46_000),
+}
+#: kinds that make policies err, which those of the village, reading little, would not
+OF_SIGHT = {"stale_prices", "frozen_sensor", "biased_sensor", "swapped_columns"}
 KINDS = plugins.names("disturbance")
+#: the first comes, or goes, later while the second lasts
+SIGNALLED = {"curtailment", "delayed_limit"}
 DAY_S, STEP_S = 86_400, 1800
 OPEN, DECIDE, CLOSE, START = 37_740, 37_741, 37_799, 37_800  # of the interval from 10:30
 WINDOWS = (
@@ -76,7 +92,8 @@ def state(simulation: Simulation) -> tuple[Any, ...]:
     conditions = simulation.conditions
     factors = tuple(conditions.factor(name).tobytes() for name in FACTORS)
     delay = conditions.delay_s.tobytes()
-    return *factors, delay, conditions.disturbed_messages, simulation.feeder.topology
+    told = (conditions.faults, conditions.disturbed_messages)
+    return *factors, delay, *told, simulation.feeder.topology
 
 
 def states_at(simulation: Simulation, seconds: Sequence[int]) -> list[tuple[Any, ...]]:
@@ -156,12 +173,36 @@ def outside_is_as_undisturbed(
                 )
 
 
+class Sighted(Policy):
+    """Decides by all that a home is told, so that false news leads it astray."""
+
+    features = ("soc", "forecast_net_kw", "measured_pv_kw", "retail_eur_per_kwh", "energy_kwh")
+    actions = ("battery_kw",)
+
+    def act(
+        self, observations: np.ndarray, context: PolicyContext, memory: Any
+    ) -> tuple[np.ndarray, Any]:
+        soc, net, pv, price, energy = observations.T
+        return (np.sin(soc + 2.0 * net + 3.0 * pv + 4.0 * price + energy))[:, None], memory
+
+
+def sighted(simulation: Simulation) -> Simulation:
+    """Return the simulation with a policy at the desk that uses its eyes."""
+    case = simulation.case
+    seats = (Seat("sighted", Sighted(), np.arange(len(case.population))),)
+    return Simulation(replace(case, seats=seats), simulation.recorder)
+
+
 def test_its_effect_is_measured_and_its_phases_are_logged(
-    kind: str, simulate: Callable[..., Simulation], undisturbed: Any
+    kind: str, simulate: Callable[..., Simulation]
 ) -> None:
-    simulation = simulate(made(kind, 36_917, 50_123))
+    beside = [made(*COMPANIONS[kind])] if kind in COMPANIONS else []
+    simulation, plain = simulate(made(kind, 36_917, 50_123), *beside), simulate(*beside)
+    if kind in OF_SIGHT:
+        simulation, plain = sighted(simulation), sighted(plain)
     simulation.run()
-    told = simulation.recorder
+    plain.run()
+    told, undisturbed = simulation.recorder, plain.recorder
     assert [event for event in told.events if event[1] == kind] == [
         (36_917, kind), (50_123, kind)
     ]  # fmt: skip
@@ -176,7 +217,12 @@ def test_its_effect_is_measured_and_its_phases_are_logged(
             ),
             "messages": (one.trade.asked.arrival_s, other.trade.asked.arrival_s),
             "supply": (one.metered.dead_share, other.metered.dead_share),
+            "quantities": (one.trade.orders.quantity_kwh, other.trade.orders.quantity_kwh),
+            "limits": (one.trade.orders.price_eur_per_kwh, other.trade.orders.price_eur_per_kwh),
+            "batteries": (one.metered.energy_kwh, other.metered.energy_kwh),
         }
+        if kind in OF_SIGHT:
+            pairs = {"batteries": pairs["batteries"]}
         changed |= {name for name, (a, b) in pairs.items() if not np.array_equal(a, b)}
     assert changed
 
@@ -257,7 +303,10 @@ def test_different_kinds_overlap_and_end_in_any_order(
         return
     simulation = simulate(made(kind, 36_123, 46_800), made(other, 40_000, 50_400))
     neutral = state(simulation)
-    alone, both, rest, after = states_at(simulation, [39_999, 40_000, 46_800, 50_400])
+    late_s = OPTIONS["delayed_limit"]["delay_s"] if {kind, other} == SIGNALLED else 0
+    alone, both, rest, after = states_at(
+        simulation, [39_999, 40_000 + late_s, 46_800 + late_s, 50_400]
+    )
     assert len({neutral, alone, both, rest}) == 4
     assert after == neutral
     simulation.run()
@@ -282,15 +331,19 @@ def test_factors_multiply_while_they_last(
 
 
 def put(conditions: Conditions, name: str, value: np.ndarray) -> Callable[[], None]:
+    if name == "fault":
+        return conditions.fault(Fault("bias", ("load_kw",), value > 1.0, float(value[0])))
     return conditions.delay(value) if name == "delay" else conditions.put(name, value)
 
 
 def read(conditions: Conditions, name: str) -> bytes:
+    if name == "fault":
+        return repr([(f.factor, f.rows.tolist()) for f in conditions.faults]).encode()
     value = conditions.delay_s if name == "delay" else conditions.factor(name)
     return value.tobytes()
 
 
-@pytest.mark.parametrize("name", ["delay", *FACTORS])
+@pytest.mark.parametrize("name", ["delay", "fault", *FACTORS])
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_conditions_taken_off_in_any_order_leave_those_that_last(
     order: tuple[int, ...], name: str

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from cosim.regular_files import opened
 from cosim.timeseries.formats.base import Series, SeriesFile
 from cosim.timeseries.formats.electricity_maps import ElectricityMaps
 from cosim.timeseries.formats.elia import Elia
@@ -37,7 +38,7 @@ def recognise(path: Path) -> str | None:
     Only the head is read; a file that cannot be read or is no text is nobody's.
     """
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             head = stream.read(_HEAD_BYTES).decode("utf-8-sig", errors="replace")
         line = head.partition("\n")[0].rstrip("\r")
         for name, each in FORMATS.items():

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 
 from cosim.errors import InputError, Problem
+from cosim.plain_numbers import plain_numbers
 from cosim.timegrid import TimeGrid
 from cosim.timeseries.clock import read_clock
 from cosim.timeseries.formats._sheet import MISSING, Sheet, at_lines, open_sheet, picked_rows
@@ -61,6 +62,11 @@ class SeriesFile(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        """Take numbers for numbers only."""
+        return plain_numbers(handler(source))
 
     DELIMITER: ClassVar[str] = ","
     KEYS: ClassVar[tuple[str, ...]] = ()
