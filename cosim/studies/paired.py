@@ -43,7 +43,10 @@ _SILENT = ("name", "description", "record", "expect", "effects", "variants")
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A run to compare: its scenario with all defaults, data files by hash, figures, intervals."""
+    """A run to compare: its scenario with all defaults, data files by hash, figures, intervals.
+
+    ``origin`` says where it is from, for runs of one name.
+    """
 
     name: str
     scenario: Mapping[str, Any]
@@ -51,6 +54,7 @@ class Contender:
     kpis: Mapping[str, float]
     interval_s: int
     series: Mapping[str, np.ndarray]  # columns of evaluation_results.csv [T]
+    origin: str = ""
 
 
 @dataclass(frozen=True)

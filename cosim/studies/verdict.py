@@ -95,7 +95,7 @@ def findings(
 def _unprovable(periods: int, tests: int) -> list[str]:
     """Say so where no test can become significant, however large the differences."""
     least = min(0.5 ** (periods - 1) * tests, 1.0)
-    if least < 1.0 - LEVEL or not tests:
+    if least < 1.0 - LEVEL or not tests or periods < LEAST_PERIODS:
         return []
     return [f"{periods} periods and {tests} tests: no p can fall below {least:.2g}; take more "
             "periods, or fewer --baselines"]  # fmt: skip
@@ -190,7 +190,7 @@ def _notes(matrix: Matrix) -> list[str]:
     outside = int((~np.isin(able, rows)).sum())
     found = []
     if len(job.firsts) < LEAST_PERIODS:
-        found.append(f"{len(job.firsts)} periods: too few for intervals (from {LEAST_PERIODS} on)")
+        found.append(f"periods: {len(job.firsts)}, too few for intervals (from {LEAST_PERIODS} on)")
     if job.foresight:
         rule = matrix.of(RULE, "community_eur")
         gap = float((rule - matrix.foreseen("together_bound_eur")).mean())

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cosim.bundle.load import load_bundle
 from cosim.case import Case
 from cosim.desk import Desk
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.record import new_run_folder
 from cosim.record.folder import write_json, write_text
 from cosim.report.evaluation import draw_evaluation
-from cosim.studies.audit import Check, audit
+from cosim.studies.audit import audit
 from cosim.studies.matrix import Job, Matrix, run_matrix, workers_by_default
+from cosim.studies.recorded import Check
 from cosim.studies.trials import Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, Findings, findings
 from cosim.training.days import is_test_day
@@ -63,6 +65,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
             folder.rmdir()  # nothing was written yet
         raise
     found = findings(matrix, plan.measure, plan.reference)
+    found = replace(found, notes=(*found.notes, *_seen_in_training(plan)))
     paths = _written(folder, matrix, found, checks)
     if not arguments.quiet:
         _verdicts.show(matrix, found, checks)
@@ -148,6 +151,20 @@ def _run(plan: _Plan, say: Say) -> Matrix:
     runs = len(job.trials) * len(job.entrants)
     say("evaluated", f"{runs} runs of {job.days} d ({time.monotonic() - began:.1f} s)")
     return matrix
+
+
+def _seen_in_training(plan: _Plan) -> list[str]:
+    """Say which bundles learnt on days they are judged on; those of other scenarios cannot."""
+    job, notes = plan.job, []
+    days = {day for first in job.firsts for day in range(first, first + job.days)}
+    known = sorted(day for day in days if not is_test_day(day))
+    read = {sha256 for _, sha256 in job.case.loaded.source.files}
+    for each in plan.named:
+        training = each.bundle and load_bundle(each.bundle).card.training
+        if training and training.scenario_sha256 in read and known:
+            notes.append(f"{each.entrant.name} was trained on this scenario, and {len(known)} of "
+                         "the days may have been among those it learnt from")  # fmt: skip
+    return notes
 
 
 def _audited(plan: _Plan, say: Say) -> dict[str, list[Check]]:

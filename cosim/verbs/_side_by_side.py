@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def _recorded(run: Run) -> Contender:
         run.kpi.to_dict(),
         manifest["interval_s"],
         {str(name): frame[name].to_numpy() for name in frame.columns},
+        str(folder),
     )
 
 
@@ -130,16 +132,22 @@ def _simulated(name: str, case: Case, say: Say) -> Contender:
         outcome.kpis,
         case.grid.interval_s,
         outcome.facts.interval,
+        str(case.loaded.source.at(()).file),
     )
 
 
 def _told_apart(listed: Sequence[Contender]) -> list[Contender]:
-    """Refuse a run that is named twice, and one alone."""
+    """Return the runs, by longer names where needed; refuse one named twice, and one alone."""
     names = [each.name for each in listed]
+    clear = [
+        replace(each, name=f"{each.name} ({each.origin})") if names.count(each.name) > 1 else each
+        for each in listed
+    ]
+    longer = [each.name for each in clear]
     problems = [
         Problem(f"'{name}' stands twice", "compare")
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
+        for name in dict.fromkeys(longer)
+        if longer.count(name) > 1
     ]
     if len(listed) < 2:
         why = f"'{names[0]}' has no variants"
@@ -147,7 +155,7 @@ def _told_apart(listed: Sequence[Contender]) -> list[Contender]:
                                 "name another run"))  # fmt: skip
     if problems:
         raise InputError(problems)
-    return list(listed)
+    return clear
 
 
 def _check(contenders: Sequence[Contender]) -> None:
@@ -173,14 +181,16 @@ def _print(contenders: Sequence[Contender], found: Sequence[Difference]) -> None
     first = contenders[0]
     for other in contenders[1:]:
         apart = settings_apart(first, other)
-        console.print(f"{other.name} differs from {first.name} in {len(apart)} settings")
+        text = f"{other.name} differs from {first.name} in {len(apart)} settings"
+        console.print(text, soft_wrap=True)
         for text in apart[:_MOST_SETTINGS]:
             console.print(f"  {text}", soft_wrap=True)
         if len(apart) > _MOST_SETTINGS:
             console.print(f"  and {len(apart) - _MOST_SETTINGS} more")
     console.print(screen.kpi_columns({each.name: each.kpis for each in contenders}), markup=True)
     days = len(daily(first)["cost_eur"])
-    console.print(f"differences to {first.name}, per day; {days} days, {LEVEL:.0%} intervals")
+    text = f"differences to {first.name}, per day; {days} days, {LEVEL:.0%} intervals"
+    console.print(text, soft_wrap=True)
     console.print(_differences_table(found))
     if days < LEAST_PERIODS:
         warn(f"{days} days: too few for intervals (from {LEAST_PERIODS} on)")

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from cosim.studies.audit import Check
 from cosim.studies.matrix import FORESIGHT, Matrix
 from cosim.studies.outcome import MEASURES
+from cosim.studies.recorded import Check
 from cosim.studies.statistics import DRAWS, LEVEL, Estimate
 from cosim.studies.verdict import Findings, Verdict, ordered
 from cosim.verbs import _screen
@@ -170,8 +170,13 @@ def _signed(estimate: Estimate) -> str:
 def _share(estimate: Estimate) -> str:
     if math.isnan(estimate.value):
         return "n/a"
-    ends = "" if math.isnan(estimate.low) else f" ({estimate.low:.0%} to {estimate.high:.0%})"
-    return f"{estimate.value:.0%}{ends}"
+    value, low, high = (_whole_percent(x) for x in (estimate.value, estimate.low, estimate.high))
+    return value if math.isnan(estimate.low) else f"{value} ({low} to {high})"
+
+
+def _whole_percent(value: float) -> str:
+    text = f"{value:.0%}"
+    return "0%" if text == "-0%" else text
 
 
 def _percent(part: float, whole: float) -> str:

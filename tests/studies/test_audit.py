@@ -13,7 +13,9 @@ from cosim import plugins
 from cosim.case import Case
 from cosim.policy import Policy, PolicyContext
 from cosim.simulation import Simulation
-from cosim.studies.audit import Check, audit, metered_bill_eur, recorded
+from cosim.studies.audit import audit
+from cosim.studies.metered import metered_bill_eur
+from cosim.studies.recorded import Check, recorded
 from cosim.studies.trials import Entrant, Trial, drawn_case, seated
 
 TRIALS = (Trial(0, 1, 1), Trial(4, 1, 2))

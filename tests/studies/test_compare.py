@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,8 @@ def test_recorded_runs(folders: tuple[Path, Path], tmp_path: Path, capsys: Captu
     assert "policies.rule.kind: self_consumption -> time_of_use" in out
     runs = [load_run(folder) for folder in folders]
     names = [f"village/{folder.name}" for folder in folders]
+    if names[0] == names[1]:  # made in one second: told apart by where they are
+        names = [f"{name} ({folder})" for name, folder in zip(names, folders, strict=True)]
     with paths[0].open(newline="") as stream:
         table = {(r["kind"], r["run"], r["figure"]): r for r in csv.DictReader(stream)}
     for run, name in zip(runs, names, strict=True):
@@ -132,6 +135,17 @@ def test_a_scenario_alone_is_compared_with_its_variants(
     capsys.readouterr()
     assert main(["compare", str(tmp_path / "village"), "--out", str(tmp_path), "--quiet"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_runs_of_one_name_are_told_apart(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: Captured
+) -> None:
+    copy = tmp_path / "copies" / folders[0].name
+    shutil.copytree(folders[0], copy)
+    words = [str(folders[0]), str(copy), "--out", str(tmp_path)]
+    assert main(["compare", *words]) == 0
+    out = capsys.readouterr().out
+    assert f"({copy}) differs from village/{folders[0].name} ({folders[0]}) in 0" in out
 
 
 def test_refusals(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import os
@@ -17,6 +18,7 @@ import pytest
 from agents.onnx import TRAINED
 from cosim import plugins
 from cosim.__main__ import main
+from cosim.bundle.card import Evaluation
 from cosim.bundle.load import load_bundle
 from cosim.case import Case
 from cosim.episode import Episode, lived
@@ -31,6 +33,7 @@ from cosim.studies.trials import Entrant, Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, findings, least_gap
 from cosim.training.judge import Period, judge
 from cosim.verbs._entrants import BASELINES, baselines
+from cosim.verbs._verdict_card import evaluation
 
 Captured = pytest.CaptureFixture[str]
 FIRSTS, SEEDS = (0, 1, 2, 3, 4, 5), (3, 4)
@@ -175,6 +178,22 @@ def test_verdicts_by_hand(matrix: Matrix) -> None:
     assert found.of("random").cost.value > found.of(RULE).cost.value
 
 
+def test_what_goes_into_a_card(matrix: Matrix) -> None:
+    found = findings(matrix)
+    record, mine = evaluation(matrix, found, "truthful"), found.of("truthful")
+    assert Evaluation.model_validate_json(record.model_dump_json()) == record
+    assert record.foresight is not None and record.foresight.days == len(FIRSTS)
+    assert record.foresight.regret_eur_per_day.value == mine.regret.value
+    assert record.foresight.captured is not None
+    assert record.foresight.captured.low == mine.captured.low
+    assert record.seeds == SEEDS and "truthful" not in record.against
+    cost = next(f for f in record.figures if f.measure == "cost of the community")
+    assert cost.values["truthful"] == pytest.approx(mine.cost.value, abs=1e-4)
+    assert any("p = " in text for text in record.caveats)
+    losses = [text for text in record.caveats if text.startswith("loses to")]
+    assert len(losses) == len(mine.loses_to)
+
+
 def test_a_loser_is_marked(case: Case) -> None:
     listed = [replace(each, candidate=each.name == "random")
               for each in entrants(case, "random,do_nothing")]  # fmt: skip
@@ -251,12 +270,15 @@ def test_a_failed_audit_is_an_exit_code(
 
 
 def test_a_verdict_goes_into_the_card(village: Any, tmp_path: Path, capsys: Captured) -> None:
-    bundle, card = tmp_path / "mine", TRAINED / "shared_ppo"
-    shutil.copytree(card, bundle)
-    before = load_bundle(bundle).card
+    bundle = tmp_path / "mine"
+    shutil.copytree(TRAINED / "shared_ppo", bundle)
     quarter = {"start": "2016-07-18", "days": 1, "interval_minutes": 15}
     path = village.write(time=quarter, policies={"rule": "self_consumption"}, groups={
         "owners": {"members": "all", "policy": "rule"}})  # fmt: skip
+    content = json.loads((bundle / "card.json").read_text())
+    content["training"]["scenario_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (bundle / "card.json").write_text(json.dumps(content))
+    before = load_bundle(bundle).card
     words = ("--policy", str(bundle), "--baselines", "time_of_use", "--write-card", "--quiet")
     assert evaluated(path, tmp_path, *words) == 0
     assert str(bundle / "card.json") in capsys.readouterr().out
@@ -264,7 +286,8 @@ def test_a_verdict_goes_into_the_card(village: Any, tmp_path: Path, capsys: Capt
     record = after.evaluation
     assert record is not None and record.against == (RULE, "time_of_use") and record.seeds == (1,)
     assert record.foresight is None, "one period has no interval"
-    assert any("too few for intervals" in text for text in record.caveats)
+    for text in ("too few for intervals", "was trained on this scenario, and 1 of the days"):
+        assert any(text in caveat for caveat in record.caveats)
     assert set(record.figures[0].values) == {"mine", RULE, "time_of_use"}
     assert after.model_copy(update={"evaluation": before.evaluation}) == before
     assert main(["policy", "show", str(bundle)]) == 0
