@@ -129,12 +129,17 @@ def read(folder: Path, asked: dict[str, str]) -> Checkpoint:
         what = f"is no checkpoint this program reads ({type(error).__name__})"
         raise InputError(Problem(what, str(file))) from None
     problems = [
-        Problem(f"{name} differs from that of the training to resume", str(file),
-                f"it was: {found.asked.get(name, 'nothing')}; asked for: {asked.get(name, 'nothing')}"[:600],
+        Problem(f"{name} is not that of the training to resume", str(file), _differs(was, now),
                 "ask for the same, or train anew in another folder")
         for name in sorted({*found.asked, *asked})
-        if found.asked.get(name) != asked.get(name)
+        for was, now in [(found.asked.get(name, "nothing"), asked.get(name, "nothing"))]
+        if was != now
     ]  # fmt: skip
     if problems:
         raise InputError(problems)
     return found
+
+
+def _differs(was: str, now: str) -> str:
+    long = max(len(was), len(now)) > 200
+    return "they differ" if long else f"it was {was}, asked for is {now}"

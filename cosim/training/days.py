@@ -110,7 +110,7 @@ def blinded(case: Case, calendar: Calendar = CALENDAR) -> Case:
     """
     free = kinds(case, calendar) == Kind.TRAIN
     if not free.any():
-        raise _no_days(1)
+        raise no_days(1)
     shown = np.flatnonzero(free)
     source = shown[np.searchsorted(shown, np.arange(len(free)), side="right") - 1]
     per_day = 86_400 // case.grid.interval_s
@@ -147,7 +147,7 @@ def drawn_episode(
     """Return training days in a row, drawn with a seed and fillings of the batteries."""
     firsts = blocks(training_days(case, calendar, wanted), days)
     if not firsts:
-        raise _no_days(days)
+        raise no_days(days)
     first = int(random.choice(firsts))
     share = random.uniform(size=len(case.population))
     return Episode(first, days, int(random.integers(2**31)), share)
@@ -161,7 +161,7 @@ def drawn_episodes(
     They depend on seed and number alone, so that a training can go on anywhere.
     """
     if not firsts:
-        raise _no_days(days)
+        raise no_days(days)
     random = generator(seed, "learner", "episodes", number)
     return [
         Episode(int(random.choice(firsts)), days, int(random.integers(2**31)),
@@ -170,7 +170,8 @@ def drawn_episodes(
     ]  # fmt: skip
 
 
-def _no_days(days: int) -> InputError:
+def no_days(days: int) -> InputError:
+    """Return the error of a case without so many training days in a row."""
     return InputError(
         Problem(f"the scenario has no {days} training days in a row",
                 why="some days are kept for tests and calibration, see docs/training.md",

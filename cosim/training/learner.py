@@ -129,6 +129,7 @@ def _model(env: SharedVecEnv, plan: Plan) -> Any:
         rate, end = own.pop("learning_rate"), own.pop("learning_rate_end")
         spread = own.pop("log_std_init")
         nets["vf"] = list(chosen.critic_layers)
+        own["batch_size"] = divisor(own["n_steps"] * env.num_envs, own["batch_size"])
         kwargs = {"net_arch": nets, "log_std_init": spread, "activation_fn": nn.Tanh}
         model = PPO(
             "MlpPolicy", env, seed=plan.seed, device="cpu", policy_kwargs=kwargs,
@@ -137,6 +138,11 @@ def _model(env: SharedVecEnv, plan: Plan) -> Any:
     if plan.tensorboard is not None:
         model.set_logger(configure(str(plan.tensorboard), ["tensorboard"]))
     return model
+
+
+def divisor(number: int, most: int) -> int:
+    """Return the largest divisor of a number that is at most another."""
+    return next(size for size in range(min(number, most), 0, -1) if number % size == 0)
 
 
 @dataclass

@@ -30,8 +30,8 @@ class Ppo(_Settings):
 
     learning_rate: float = Field(1e-3, gt=0.0)
     learning_rate_end: float = Field(1e-5, ge=0.0)
-    n_steps: int = Field(288, ge=2, description="decisions of each slot before an update")
-    batch_size: int = Field(1024, ge=2)
+    n_steps: int = Field(288, ge=8, description="decisions of each slot before an update")
+    batch_size: int = Field(1024, ge=2, description="at most: what divides an update's decisions")
     n_epochs: int = Field(5, ge=1)
     gamma: float = Field(0.995, gt=0.0, le=1.0)
     gae_lambda: float = Field(0.95, ge=0.0, le=1.0)
@@ -66,6 +66,12 @@ class Settings(_Settings):
         "feasible", description="of what actions are shares: rating, or what the battery can hold"
     )
     episode_days: int = Field(3, ge=1, le=366)
+    fillings: Literal["drawn", "scenario"] = Field(
+        "drawn", description="how full batteries begin: by chance, or as the scenario says"
+    )
+    horizon: Literal["open", "closed"] = Field(
+        "open", description="the world goes on after an episode, or only what is stored counts"
+    )
     calendar: Calendar = Calendar()
     reward: Weights = Weights()
     team: float = Field(0.5, ge=0.0, le=1.0, description="share of all learners' worth")
@@ -112,9 +118,7 @@ def settings_of(
         try:
             Settings.model_validate_json(json.dumps(document.tree))
         except ValidationError as error:
-            raise InputError(
-                problems_from_validation(error, document, lambda path: _known(path))
-            ) from None
+            raise InputError(problems_from_validation(error, document, _known)) from None
         tree = _merged(tree, document.tree)
     try:
         return Settings.model_validate_json(json.dumps(_merged(tree, options or {})))

@@ -21,7 +21,7 @@ from cosim.plugins import load
 from cosim.policy import Policy
 from cosim.scenario import LoadedScenario
 from cosim.training import checkpoint
-from cosim.training.days import Kind, blinded, kinds
+from cosim.training.days import Kind, blinded, blocks, kinds, no_days, training_days
 from cosim.training.export import Description, Scaling, to_onnx, write_bundle
 from cosim.training.heldout import days_for_tests, evaluation
 from cosim.training.learner import Learnt, News, Plan, Stop, learn
@@ -108,6 +108,8 @@ def world_of(case: Case, request: Request) -> tuple[SharedVecEnv, Scaling]:
     """Return the learner's world, and what it sees; neither depends on held-out days."""
     chosen = request.settings
     rows = next(seat.rows for seat in case.seats if seat.name == request.policy)
+    if not blocks(training_days(case, chosen.calendar, request.days), chosen.episode_days):
+        raise no_days(chosen.episode_days)
     shown = blinded(case, chosen.calendar)
     scaling = learnt_scaling(shown, rows, chosen.features, chosen.share_of)
     env = SharedVecEnv(
@@ -121,6 +123,8 @@ def world_of(case: Case, request: Request) -> tuple[SharedVecEnv, Scaling]:
         deal=Deal(chosen.reward, chosen.team, chosen.community),
         calendar=chosen.calendar,
         wanted=request.days,
+        fillings=chosen.fillings,
+        horizon=chosen.horizon,
     )
     return env, scaling
 
@@ -265,7 +269,8 @@ def description(
                 f"reward: {weights}; own worth, {chosen.team:g} that of all learners, "
                 f"{chosen.community:g} that of everybody",
                 f"an action is a share of what is {chosen.share_of}",
-                f"episodes of {chosen.episode_days} days, batteries filled by chance; {days}; "
+                f"episodes of {chosen.episode_days} days, batteries filled "
+                f"{'by chance' if chosen.fillings == 'drawn' else 'as the scenario says'}; {days}; "
                 f"{request.lanes} lanes",
                 _ascii(f"hyperparameters {own.model_dump()}")[:2000],
             ),

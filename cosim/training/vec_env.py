@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
@@ -59,6 +59,8 @@ class SharedVecEnv(VecEnv):
     ``joint``: a slot is a lane; observations and actions of the prosumers stand in a row, and the
     reward is that of all together. Days that the calendar keeps from the learner are overwritten
     before anything is read of the case; of the others, ``wanted`` alone are lived through.
+    ``fillings``: how full batteries begin, by chance or as the scenario says. ``horizon``: after
+    an episode the world goes on, or, ``closed``, nothing counts but what is stored.
     """
 
     def __init__(
@@ -76,7 +78,10 @@ class SharedVecEnv(VecEnv):
         deal: Deal | None = None,
         calendar: Calendar = CALENDAR,
         wanted: Sequence[int] | None = None,
+        fillings: Literal["drawn", "scenario"] = "drawn",
+        horizon: Literal["open", "closed"] = "open",
     ) -> None:
+        self._fillings, self._open = fillings, horizon == "open"
         self._firsts = blocks(training_days(case, calendar, wanted), days)
         case = blinded(case, calendar)
         self._rows = next(item.rows for item in case.seats if item.name == seat)
@@ -143,7 +148,7 @@ class SharedVecEnv(VecEnv):
         done, scaled = self._world.done, self._seen()
         if done:
             for info, row in zip(infos, scaled, strict=True):
-                info |= {"terminal_observation": row, "TimeLimit.truncated": True}
+                info |= {"terminal_observation": row, "TimeLimit.truncated": self._open}
             scaled = self._next()
         return scaled, terms.sum(-1), np.full(self.num_envs, done), infos
 
@@ -174,6 +179,8 @@ class SharedVecEnv(VecEnv):
         drawn = drawn_episodes(
             self._case, self._days, self._firsts, self._seed, self._episode, self._lanes
         )
+        if self._fillings == "scenario":
+            drawn = [replace(episode, share=None) for episode in drawn]
         self._world, self._given = Lanes(self._case, drawn), []
         return self._seen()
 

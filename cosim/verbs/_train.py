@@ -120,7 +120,7 @@ def weights(text: str) -> dict[str, float]:
     found: dict[str, float] = {}
     problems = []
     for part in text.split(","):
-        name, equals, value = (word.strip() for word in part.partition("="))
+        name, _, value = (word.strip() for word in part.partition("="))
         if name not in Weights.model_fields:
             hint = did_you_mean(name, Weights.model_fields)
             problems.append(Problem(f"no term '{name[:60]}'", "--reward", remedy=hint))
