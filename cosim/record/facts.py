@@ -50,7 +50,8 @@ EVALUATION = (
     "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "network_eur", "demand_eur", "taxes_eur",
     "imbalance_kwh", "imbalance_eur", "imbalance_gain_eur", "curtailed_kwh", "soc_mean",
     "orders_sent", "orders_late_or_lost", "fallback_clearings", *_REQUESTS, "interventions",
-    "intervention_kwh", "delivery_deviations", "delivery_deviation_kwh", "device_breaches", "status",
+    "intervention_kwh", "delivery_deviations", "delivery_deviation_kwh", "device_breaches",
+    "status",
 )  # fmt: skip
 
 

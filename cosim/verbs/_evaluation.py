@@ -20,7 +20,7 @@ from cosim.studies.matrix import Job, Matrix, run_matrix, workers_by_default
 from cosim.studies.recorded import Check
 from cosim.studies.trials import Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, Findings, findings
-from cosim.training.days import is_test_day
+from cosim.training.days import Kind, blocks, kinds
 from cosim.verbs import _screen, _verdicts
 from cosim.verbs._common import load, ready, take_plugins, warn
 from cosim.verbs._doubts import doubts
@@ -113,12 +113,7 @@ def _periods(case: Case, text: str | None, length: int) -> tuple[int, ...]:
     if not 1 <= length <= days:
         raise InputError(Problem(f"periods of {length} days", "--length", f"there are {days}"))
     if text == "held-out":
-        firsts = tuple(
-            first
-            for first in range(0, days - length + 1)
-            if all(is_test_day(day) for day in range(first, first + length))
-        )
-        firsts = _apart(firsts, length)
+        firsts = _apart(tuple(blocks(kinds(case) == Kind.TEST, length)), length)
         if not firsts:
             raise InputError(Problem(f"no {length} held-out days in a row", "--days"))
         return firsts
@@ -157,7 +152,8 @@ def _seen_in_training(plan: _Plan) -> list[str]:
     """Say which bundles learnt on days they are judged on; those of other scenarios cannot."""
     job, notes = plan.job, []
     days = {day for first in job.firsts for day in range(first, first + job.days)}
-    known = sorted(day for day in days if not is_test_day(day))
+    test = kinds(job.case) == Kind.TEST
+    known = sorted(day for day in days if not test[day])
     read = {sha256 for _, sha256 in job.case.loaded.source.files}
     for each in plan.named:
         training = each.bundle and load_bundle(each.bundle).card.training
