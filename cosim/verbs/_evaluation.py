@@ -20,7 +20,7 @@ from cosim.studies.matrix import Job, Matrix, run_matrix, workers_by_default
 from cosim.studies.recorded import Check
 from cosim.studies.trials import Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, Findings, findings
-from cosim.training.days import is_test_day
+from cosim.training.days import Kind, blocks, kinds
 from cosim.verbs import _screen, _verdicts
 from cosim.verbs._common import load, ready, take_plugins, warn
 from cosim.verbs._doubts import doubts
@@ -113,12 +113,7 @@ def _periods(case: Case, text: str | None, length: int) -> tuple[int, ...]:
     if not 1 <= length <= days:
         raise InputError(Problem(f"periods of {length} days", "--length", f"there are {days}"))
     if text == "held-out":
-        firsts = tuple(
-            first
-            for first in range(0, days - length + 1)
-            if all(is_test_day(day) for day in range(first, first + length))
-        )
-        firsts = _apart(firsts, length)
+        firsts = _apart(tuple(blocks(kinds(case) == Kind.TEST, length)), length)
         if not firsts:
             raise InputError(Problem(f"no {length} held-out days in a row", "--days"))
         return firsts
@@ -154,16 +149,24 @@ def _run(plan: _Plan, say: Say) -> Matrix:
 
 
 def _seen_in_training(plan: _Plan) -> list[str]:
-    """Say which bundles learnt on days they are judged on; those of other scenarios cannot."""
+    """Say which bundles may have learnt from days they are judged on."""
     job, notes = plan.job, []
-    days = {day for first in job.firsts for day in range(first, first + job.days)}
-    known = sorted(day for day in days if not is_test_day(day))
+    judged = [day for first in job.firsts for day in range(first, first + job.days)]
     read = {sha256 for _, sha256 in job.case.loaded.source.files}
-    for each in plan.named:
-        training = each.bundle and load_bundle(each.bundle).card.training
-        if training and training.scenario_sha256 in read and known:
-            notes.append(f"{each.entrant.name} was trained on this scenario, and {len(known)} of "
-                         "the days may have been among those it learnt from")  # fmt: skip
+    for named in plan.named:
+        training = load_bundle(named.bundle).card.training if named.bundle else None
+        if training is None:
+            continue
+        name = named.entrant.name
+        if training.calendar is None:
+            if training.scenario_sha256 in read:
+                notes.append(f"{name} was trained on this scenario, and its card does not say "
+                             "which days were kept from it")  # fmt: skip
+            continue
+        known = int((kinds(job.case, training.calendar)[judged] != Kind.TEST).sum())
+        if known:
+            notes.append(f"{known} of the days are no test days by the calendar of {name}, which "
+                         "may have learnt from them or from their dates")  # fmt: skip
     return notes
 
 
