@@ -149,17 +149,24 @@ def _run(plan: _Plan, say: Say) -> Matrix:
 
 
 def _seen_in_training(plan: _Plan) -> list[str]:
-    """Say which bundles learnt on days they are judged on; those of other scenarios cannot."""
+    """Say which bundles may have learnt from days they are judged on."""
     job, notes = plan.job, []
-    days = {day for first in job.firsts for day in range(first, first + job.days)}
-    test = kinds(job.case) == Kind.TEST
-    known = sorted(day for day in days if not test[day])
+    judged = [day for first in job.firsts for day in range(first, first + job.days)]
     read = {sha256 for _, sha256 in job.case.loaded.source.files}
-    for each in plan.named:
-        training = each.bundle and load_bundle(each.bundle).card.training
-        if training and training.scenario_sha256 in read and known:
-            notes.append(f"{each.entrant.name} was trained on this scenario, and {len(known)} of "
-                         "the days may have been among those it learnt from")  # fmt: skip
+    for named in plan.named:
+        training = load_bundle(named.bundle).card.training if named.bundle else None
+        if training is None:
+            continue
+        name = named.entrant.name
+        if training.calendar is None:
+            if training.scenario_sha256 in read:
+                notes.append(f"{name} was trained on this scenario, and its card does not say "
+                             "which days were kept from it")  # fmt: skip
+            continue
+        known = int((kinds(job.case, training.calendar)[judged] != Kind.TEST).sum())
+        if known:
+            notes.append(f"{known} of the days are no test days by the calendar of {name}, which "
+                         "may have learnt from them or from their dates")  # fmt: skip
     return notes
 
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seat", metavar="NAME", help="the policy of the scenario to replace")
     parser.add_argument(
         "--days", metavar="A-B,C,...",
-        help="first days of the periods, from 0, or 'held-out': the days no training may use "
+        help="first days of the periods, from 0, or 'held-out': the test days of the calendar "
         "(default: all)",
     )  # fmt: skip
     parser.add_argument(

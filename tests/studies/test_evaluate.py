@@ -31,8 +31,10 @@ from cosim.studies.matrix import FORESIGHT, Job, Matrix, run_matrix
 from cosim.studies.outcome import MEASURES
 from cosim.studies.trials import Entrant, Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, findings, least_gap
+from cosim.training.days import EVERY_DAY, Kind, kinds
 from cosim.training.judge import Period, judge
 from cosim.verbs._entrants import BASELINES, baselines
+from cosim.verbs._evaluation import _periods
 from cosim.verbs._verdict_card import evaluation
 
 Captured = pytest.CaptureFixture[str]
@@ -286,11 +288,22 @@ def test_a_verdict_goes_into_the_card(village: Any, tmp_path: Path, capsys: Capt
     record = after.evaluation
     assert record is not None and record.against == (RULE, "time_of_use") and record.seeds == (1,)
     assert record.foresight is None, "one period has no interval"
-    for text in ("too few for intervals", "was trained on this scenario, and 1 of the days"):
+    for text in ("too few for intervals", "on this scenario, and its card does not say"):
         assert any(text in caveat for caveat in record.caveats)
     assert set(record.figures[0].values) == {"mine", RULE, "time_of_use"}
     assert after.model_copy(update={"evaluation": before.evaluation}) == before
     assert main(["policy", "show", str(bundle)]) == 0
+    content["training"]["calendar"] = EVERY_DAY.model_dump(mode="json")
+    (bundle / "card.json").write_text(json.dumps(content))
+    assert evaluated(path, tmp_path, *words) == 0
+    told = load_bundle(bundle).card.evaluation
+    assert told and any("1 of the days are no test days" in text for text in told.caveats)
+
+
+def test_held_out_days_are_the_tests_of_the_calendar(case: Case) -> None:
+    found = _periods(case, "held-out", 1)
+    assert found == tuple(np.flatnonzero(kinds(case) == Kind.TEST)) and found
+    assert _periods(case, None, 2) == (0, 2, 4)
 
 
 @pytest.mark.parametrize(
