@@ -7,12 +7,11 @@ interval k, and nothing later.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
 
-from cosim.arrays import freeze
 from cosim.case import Case
 from cosim.conditions import Conditions, Factor
 from cosim.delivery import Delivery, pv_most_kw
@@ -34,37 +33,38 @@ Factors = Callable[[Factor], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What is known of clearings and bills; of the market ``[LAGS, ...]``, the last first."""
+    """What is known of clearings, the last first, and bills; LAGS of each, ``[...]``."""
 
-    prices_eur_per_kwh: np.ndarray  # of the last clearing that traded; NaN before the first
-    volumes_kwh: np.ndarray
+    prices_eur_per_kwh: tuple[np.ndarray, ...]  # of the last that traded; NaN before the first
+    volumes_kwh: tuple[np.ndarray, ...]
     fill_kwh: np.ndarray  # [..., n], own, in the last clearing
     bill_eur: np.ndarray  # [..., n], own, of the interval settled last
 
-    def __post_init__(self) -> None:
-        freeze(self)
-
     def after(self, clearing: Clearing) -> Past:
         """Return what is known after a clearing."""
-        volume = np.asarray(clearing.volume_kwh)
-        price = np.where(volume > 0.0, middle_price(clearing), self.prices_eur_per_kwh[0])
-        return replace(
-            self,
-            prices_eur_per_kwh=np.concatenate((price[None], self.prices_eur_per_kwh[:-1])),
-            volumes_kwh=np.concatenate((volume[None], self.volumes_kwh[:-1])),
-            fill_kwh=clearing.fills_kwh,
+        volume, prices = clearing.volume_kwh, self.prices_eur_per_kwh
+        price = np.where(volume > 0.0, middle_price(clearing), prices[0])
+        return Past(
+            (price, *prices[:-1]),
+            (volume, *self.volumes_kwh[:-1]),
+            clearing.fills_kwh,
+            self.bill_eur,
         )
+
+    def billed(self, bill_eur: np.ndarray) -> Past:
+        """Return what is known after the bills of an interval."""
+        return Past(self.prices_eur_per_kwh, self.volumes_kwh, self.fill_kwh, bill_eur)
 
 
 def nothing_past(shape: tuple[int, ...]) -> Past:
     """Return what is known before the first clearing; ``shape`` is ``[..., n]``."""
-    market = (LAGS, *shape[:-1])
-    return Past(np.full(market, np.nan), np.zeros(market), np.zeros(shape), np.zeros(shape))
+    unknown, nothing, own = np.full(shape[:-1], np.nan), np.zeros(shape[:-1]), np.zeros(shape)
+    return Past((unknown,) * LAGS, (nothing,) * LAGS, own, own)
 
 
 @dataclass(frozen=True, eq=False)
 class Sensed:
-    """What battery, meter, line and feeder tell at DECIDE ``[..., n]``; ``[...]`` of the feeder."""
+    """What battery, meter, line and feeder tell at DECIDE ``[..., n]`` unless stated."""
 
     energy_kwh: np.ndarray  # expected at the begin of delivery
     load_kw: np.ndarray
@@ -72,15 +72,15 @@ class Sensed:
     vm_pu: np.ndarray
     battery_kw: np.ndarray
     curtailed_kw: np.ndarray
-    line_loading_percent: np.ndarray  # highest
-    trafo_loading_percent: np.ndarray
+    line_loading_percent: np.ndarray  # [..., l]
+    trafo_loading_percent: np.ndarray  # [..., t]
 
 
 def sensed(energy_kwh: np.ndarray, running: Delivery | None, bus: np.ndarray) -> Sensed:
     """Return what is sensed while a delivery runs; nothing flows before the first."""
     if running is None:
         zero = np.zeros_like(energy_kwh)
-        idle = zero[..., 0]
+        idle = zero[..., :0]
         return Sensed(energy_kwh, zero, zero, zero + 1.0, zero, zero, idle, idle)
     flow, grid = running.flow, running.grid
     return Sensed(
@@ -90,14 +90,9 @@ def sensed(energy_kwh: np.ndarray, running: Delivery | None, bus: np.ndarray) ->
         grid.vm_pu[..., bus],
         flow.battery_kw,
         flow.curtailed_kw,
-        _highest(grid.line_loading_percent),
-        _highest(grid.trafo_loading_percent),
+        grid.line_loading_percent,
+        grid.trafo_loading_percent,
     )
-
-
-def _highest(loading: np.ndarray) -> np.ndarray:
-    """Return the highest loading ``[...]`` [%], 0 where there is none."""
-    return np.nan_to_num(loading).max(axis=-1, initial=0.0)
 
 
 class Almanac:
@@ -288,7 +283,7 @@ class Lookout:
 
     def billed(self, bill_eur: np.ndarray) -> None:
         """Remember the bills of an interval ``[n]`` for the next observations."""
-        self._past = replace(self._past, bill_eur=bill_eur)
+        self._past = self._past.billed(bill_eur)
 
     def begins_month(self, k: int) -> bool:
         """Say whether an interval is the first of the run or of a civil month."""

@@ -8,7 +8,7 @@ forecast* of the coming interval. Nothing else of the future can be reached from
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,10 @@ import numpy as np
 from cosim.physics.battery import feasible_range_kw
 from cosim.population import Population
 from cosim.senses import Swap
+
+
+def _none() -> np.ndarray:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +44,8 @@ class View:
     hour: np.ndarray | float  # civil hour of the begin of delivery, [..., 1] of lanes
     weekday: np.ndarray | float
     battery_kw: np.ndarray | None = None  # now, from which ramp limits count
-    past_prices_eur_per_kwh: np.ndarray | None = None  # [LAGS, ...], the last clearing first
-    past_volumes_kwh: np.ndarray | None = None  # [LAGS, ...]
+    past_prices_eur_per_kwh: Sequence[np.ndarray] = ()  # LAGS of [...], the last clearing first
+    past_volumes_kwh: Sequence[np.ndarray] = ()
     last_fill_kwh: np.ndarray | float = 0.0
     last_bill_eur: np.ndarray | float = 0.0  # of the interval settled last
     price_age_s: np.ndarray | float = 0.0
@@ -49,8 +53,8 @@ class View:
     pv_most_kw: np.ndarray | None = None  # the network operator's limit, infinite where none
     curtailed_kw: np.ndarray | float = 0.0  # now
     vm_limits_pu: tuple[float, float] = (0.9, 1.1)
-    line_loading_percent: np.ndarray | float = 0.0  # [...], highest of the feeder, last load flow
-    trafo_loading_percent: np.ndarray | float = 0.0  # [...]
+    line_loading_percent: np.ndarray = field(default_factory=_none)  # [..., l], last load flow
+    trafo_loading_percent: np.ndarray = field(default_factory=_none)  # [..., t]
     horizon_h: float = 0.0  # from the decision to the middle of the interval
     year_share: np.ndarray | float = 0.0  # days since New Year over those of the year, [..., 1]
     swaps: tuple[Swap, ...] = ()  # features that a fault exchanges
@@ -103,8 +107,6 @@ def _ahead(index: int) -> Callable[[View], np.ndarray]:
 
 def _past_price(lag: int) -> Callable[[View], np.ndarray]:
     def read(view: View) -> np.ndarray:
-        if view.past_prices_eur_per_kwh is None:
-            return view.retail_eur_per_kwh
         price = np.asarray(view.past_prices_eur_per_kwh[lag])[..., None]
         return np.where(np.isnan(price), view.retail_eur_per_kwh, price)
 
@@ -112,11 +114,12 @@ def _past_price(lag: int) -> Callable[[View], np.ndarray]:
 
 
 def _past_volume(lag: int) -> Callable[[View], np.ndarray | float]:
-    def read(view: View) -> np.ndarray | float:
-        past = view.past_volumes_kwh
-        return 0.0 if past is None else np.asarray(past[lag])[..., None]
+    return lambda view: np.asarray(view.past_volumes_kwh[lag])[..., None]
 
-    return read
+
+def _highest(loading: np.ndarray) -> np.ndarray:
+    """Return the highest loading ``[..., 1]``, 0 where there is none."""
+    return np.nan_to_num(loading).max(axis=-1, initial=0.0)[..., None]
 
 
 def _on(weekday: int) -> Callable[[View], np.ndarray]:
@@ -236,10 +239,10 @@ FEATURES: dict[str, Feature] = {
                 lambda v: v.vm_limits_pu[1] - _vm_pu(v)),
         Feature("line_loading_percent", "%", 0, _INF,
                 "highest line loading of the feeder in the last load flow; 0 where it has none",
-                lambda v: np.asarray(v.line_loading_percent)[..., None]),
+                lambda v: _highest(v.line_loading_percent)),
         Feature("trafo_loading_percent", "%", 0, _INF,
                 "highest transformer loading of the feeder in the last load flow; 0 where it has "
-                "none", lambda v: np.asarray(v.trafo_loading_percent)[..., None]),
+                "none", lambda v: _highest(v.trafo_loading_percent)),
         Feature("price_age_s", "s", 0, _INF, "how long the price feed has stood still; 0: it has "
                 "not", lambda v: v.price_age_s),
         Feature("measurement_age_s", "s", 0, _INF,
