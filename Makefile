@@ -29,7 +29,9 @@ bench: $(VENV)/test.done
 	$(BIN)/python tools/benchmark.py
 
 train: $(VENV)/test.done
-	$(BIN)/python tools/train_shared_policy.py
+	$(RUN) train agents/trained/shared_ppo/training.yaml --policy learner --algorithm ppo \
+		--config agents/trained/shared_ppo/settings.yaml --out shared_ppo --steps 4000000 \
+		--judged-days 101
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -15,7 +15,7 @@ class Random(Policy):
 
     spread: float = Field(default=1.5, gt=0.0, description="width of the draws [-]")
 
-    features = ("rating_kw", "forecast_net_kw", "retail_eur_per_kwh", "feed_in_eur_per_kwh")
+    features = ("rating_kw", "forecast_net_kw", "bid_limit_eur_per_kwh", "feed_in_eur_per_kwh")
     actions = ("battery_kw", "quantity_kwh", "price_eur_per_kwh")
     draws = 3
 
@@ -23,12 +23,12 @@ class Random(Policy):
         self, observations: np.ndarray, context: PolicyContext, memory: Any
     ) -> tuple[np.ndarray, Any]:
         """Return draws around zero power, zero quantity and the tariff's range."""
-        rating, net, retail, feed_in = observations.T
+        rating, net, worth, feed_in = observations.T
         power, quantity, price = context.draws.T
         size = (np.abs(net) + rating) * context.interval_h
         decisions = (
             self.spread * rating * (2.0 * power - 1.0),
             self.spread * size * (2.0 * quantity - 1.0),
-            feed_in + (retail - feed_in) * (1.5 * price - 0.25),
+            feed_in + (worth - feed_in) * (1.5 * price - 0.25),
         )
         return np.stack(decisions, axis=-1), memory

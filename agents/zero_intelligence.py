@@ -20,7 +20,7 @@ class ZeroIntelligence(Policy):
         "forecast_net_kw",
         "most_charge_kw",
         "most_discharge_kw",
-        "retail_eur_per_kwh",
+        "bid_limit_eur_per_kwh",
         "feed_in_eur_per_kwh",
     )
     actions = ("battery_kw", "price_eur_per_kwh")
@@ -30,7 +30,7 @@ class ZeroIntelligence(Policy):
         self, observations: np.ndarray, context: PolicyContext, memory: Any
     ) -> tuple[np.ndarray, Any]:
         """Return the rule's power and a drawn price."""
-        net, most_charge, most_discharge, retail, feed_in = observations.T
+        net, most_charge, most_discharge, worth, feed_in = observations.T
         power = np.clip(-net, -most_discharge, most_charge)
-        price = feed_in + (retail - feed_in) * context.draws[:, 0]
+        price = feed_in + (worth - feed_in) * context.draws[:, 0]
         return np.stack((power, price), axis=-1), memory

@@ -38,7 +38,7 @@ class ZeroIntelligencePlus(Policy):
         "forecast_net_kw",
         "most_charge_kw",
         "most_discharge_kw",
-        "retail_eur_per_kwh",
+        "bid_limit_eur_per_kwh",
         "feed_in_eur_per_kwh",
         "last_price_eur_per_kwh",
         "last_volume_kwh",
@@ -56,13 +56,13 @@ class ZeroIntelligencePlus(Policy):
         self, observations: np.ndarray, context: PolicyContext, memory: Any
     ) -> tuple[np.ndarray, Any]:
         """Learn from the last clearing; return the rule's power and the price of the margin."""
-        net, most_charge, most_discharge, retail, feed_in, last, volume = observations.T
+        net, most_charge, most_discharge, worth, feed_in, last, volume = observations.T
         power = np.clip(-net, -most_discharge, most_charge)
         after = self._learned(memory, last, volume, context.draws)
         side = np.sign(net + power)
         margins = np.where(side > 0.0, after[:, 1], after[:, 0])
-        band = np.maximum(retail - feed_in, 0.0)
-        price = np.where(side > 0.0, retail - margins * band, feed_in + margins * band)
+        band = np.maximum(worth - feed_in, 0.0)
+        price = np.where(side > 0.0, worth - margins * band, feed_in + margins * band)
         after[:, _SIDE], after[:, _FEED_IN], after[:, _RETAIL] = side, feed_in, feed_in + band
         return np.stack((power, price), axis=-1), after
 

@@ -8,6 +8,7 @@ compiler's disk cache looks at this file only.
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from cosim.array_kernels import guvectorize, vectorize
 
@@ -75,3 +76,40 @@ def squared_distance(row, mean, precision, result):  # type: ignore[no-untyped-d
             part += precision[i, j] * (row[j] - mean[j])
         total += part * (row[i] - mean[i])
     result[0] = total
+
+
+@njit(cache=True)
+def closing(  # type: ignore[no-untyped-def]
+    net, fill, paid, dead, curtailed, back, supply, imbalance, losses, retail, feed_in, short, long,
+    traded, bill, others,
+):  # fmt: skip
+    """Return the sums of a book: what the supplier receives, and what does not fit.
+
+    In turn: supplier's receipts, |bill - receipts of all accounts|, |bill|, |net|, net, energy
+    that bills do not explain, fills, |fills - traded|, losses that are billed. Imbalance takes
+    back a fill: its sign is the other one's, and it is no larger.
+    """
+    sums = np.zeros(9)
+    for i in range(len(net)):
+        left = fill[i] * (1.0 - dead[i])
+        missing = 0.0  # of sold energy, because PV was held back
+        if left < 0.0 and curtailed[i] > 0.0:
+            missing = min(max(net[i] - left, 0.0), -left, curtailed[i])
+        handed_back = -paid[i] * dead[i]
+        if missing > 0.0:
+            handed_back += paid[i] * (1.0 - dead[i]) * missing / left
+        supplier = max(supply[i], 0.0) * retail[i] + min(supply[i], 0.0) * feed_in[i]
+        supplier += max(imbalance[i], 0.0) * short[i] + min(imbalance[i], 0.0) * long[i]
+        supplier += handed_back + losses[i] * retail[i]
+        held = left + missing
+        sums[0] += supplier
+        sums[1] += abs(bill[i] - supplier - paid[i] - others[i])
+        sums[2] += abs(bill[i])
+        sums[3] += abs(net[i])
+        sums[4] += net[i]
+        sums[5] += abs(held + supply[i] + imbalance[i] - net[i]) + abs(fill[i] + back[i] - held)
+        sums[5] += max(imbalance[i] * held, 0.0) + max(abs(imbalance[i]) - abs(held), 0.0)
+        sums[6] += fill[i]
+        sums[7] += abs(fill[i] - traded[i])
+        sums[8] += losses[i]
+    return sums

@@ -7,11 +7,12 @@ batched environment call the same ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from cosim.arrays import freeze
+from cosim.arrays import freeze, nothing
 from cosim.feeder.feeder import Feeder
 from cosim.feeder.state import GridState
 from cosim.physics.battery import feasible_range_kw, pv_fed_kw, stored_kwh
@@ -57,7 +58,7 @@ def flows(
     what batteries did in the interval before, for their ramp limits. PV for which a shared inverter
     has no room is lost, not curtailed.
     """
-    curtailed = np.zeros_like(pv_kw)
+    curtailed = nothing(pv_kw.shape)
     if pv_most_kw is not None:
         curtailed = np.maximum(pv_kw - pv_most_kw, 0.0)
         pv_kw = pv_kw - curtailed
@@ -65,7 +66,7 @@ def flows(
     battery_kw = np.minimum(np.maximum(setpoint_kw, low), high)
     pv_kw = pv_fed_kw(population, pv_kw, battery_kw)
     if not dead.any():
-        return Flows(load_kw, load_kvar, pv_kw, battery_kw, np.zeros_like(load_kw), dead, curtailed)
+        return Flows(load_kw, load_kvar, pv_kw, battery_kw, nothing(load_kw.shape), dead, curtailed)
     alive = ~dead
     return Flows(
         load_kw * alive,
@@ -161,10 +162,10 @@ class Metered:
     def __post_init__(self) -> None:
         for name in ("curtailed_kwh", "loss_share_kwh"):
             if getattr(self, name) is None:
-                object.__setattr__(self, name, np.zeros_like(self.load_kwh))
+                object.__setattr__(self, name, nothing(self.load_kwh.shape))
         freeze(self)
 
-    @property
+    @cached_property
     def net_kwh(self) -> np.ndarray:
         """Metered net import [kWh]."""
         return self.load_kwh - self.pv_kwh + self.charge_kwh - self.discharge_kwh

@@ -44,6 +44,7 @@ class Desk:
         names = case.population.names
         self._own_quantity = np.zeros(self._count, dtype=bool)
         self._own_price = np.zeros(self._count, dtype=bool)
+        self._nobody = np.full(self._count, -1)  # under supervision
         self._memories: list[Any] = []
         self._draws: list[Draws | LaneDraws] = []
         self._lanes = 1 if seeds is None else len(seeds)
@@ -81,7 +82,7 @@ class Desk:
         """
         lead = view.energy_kwh.shape[:-1]
         decision = {name: np.zeros((*lead, self._count)) for name in ACTIONS}
-        rung = np.full(self._count, -1)
+        rung = self._nobody
         notes: list[Note] = []
         for index, seat in enumerate(self._seats):
             here = slice(None) if present is None else np.flatnonzero(present[seat.rows])
@@ -93,6 +94,7 @@ class Desk:
             else:
                 actions, look = self._asked(index, view, here, gate)
                 if look is not None:
+                    rung = rung.copy() if rung is self._nobody else rung
                     rung[rows] = look.rung
                     notes += look.notes
             actions = actions.reshape(*lead, len(rows), len(seat.policy.actions))
@@ -100,12 +102,13 @@ class Desk:
                 decision[name][..., rows] = actions[..., column]
         own_quantity = self._own_quantity if present is None else self._own_quantity | ~present
         own_price = self._own_price if present is None else self._own_price & present
-        taken = rung >= 0
-        if taken.any():
+        taken = None
+        if rung is not self._nobody and (rung >= 0).any():
+            taken = rung >= 0
             silent = self._stand_in(view, rung, gate // self._rounds, decision)
             own_quantity, own_price = (own_quantity & ~taken) | silent, own_price & ~taken
         answer = Decision(*(decision[name] for name in ACTIONS))
-        return Answer(answer, own_quantity, own_price, taken if taken.any() else None, tuple(notes))
+        return Answer(answer, own_quantity, own_price, taken, tuple(notes))
 
     def _stand_in(
         self, view: View, rung: np.ndarray, interval: int, decision: dict[str, np.ndarray]
@@ -146,15 +149,13 @@ class Desk:
         batch = slice(None) if isinstance(here, slice) else self._in_batch(seat, here)
         observations, look = self._seen(index, view, here, gate // self._rounds)
         draws = self._draws[index].at(gate)[..., here, :]
-        context = PolicyContext(
-            np.tile(rows, self._lanes),
-            gate // self._rounds,
-            self._hours,
-            draws.reshape(self._lanes * len(rows), draws.shape[-1]),
-        )
+        if not self._alone:
+            observations = observations.reshape(self._lanes * len(rows), observations.shape[-1])
+            draws = draws.reshape(self._lanes * len(rows), draws.shape[-1])
+            rows = np.tile(rows, self._lanes)
+        context = PolicyContext(rows, gate // self._rounds, self._hours, draws)
         part = memory if memory is None else memory[batch]
-        flat = observations.reshape(self._lanes * len(rows), len(seat.policy.features))
-        actions, after = _acted(seat, flat, context, part)
+        actions, after = _acted(seat, observations, context, part)
         if memory is not None:
             memory = memory.copy()
             memory[batch] = after

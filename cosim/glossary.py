@@ -111,6 +111,8 @@ COLUMNS = _table(
     _of("welfare_eur", "EUR", "gains from trade: fills valued at tariff-clipped limit prices; "
         "at the tariff where metered energy is cleared"),
     _of("welfare_loss_eur", "EUR", "largest welfare of the book (linear programme) - welfare"),
+    _of("fallback", "-", "another form stood in for the mechanism's own"),
+    _of("fallback_clearings", "-", "books of the interval cleared by a form that stood in", low=0),
     _of("co2_kg_per_kwh", "kg/kWh", "carbon intensity of upstream energy", low=0),
     # load flows
     _of("p_kw", "kW", "active power injected at the bus", _INJECTS),
@@ -130,9 +132,11 @@ COLUMNS = _table(
     _of("open_trafos", "-", "open transformers, a JSON list of names"),
     # ledger
     _of("line", "-", "line of the bill: trade, closeout, supply, imbalance, losses, network, "
-        "demand, compensation or taxes; the energies of the first four sum to the meter"),
-    _of("debit", "-", "account that pays: a prosumer, 'market', 'supplier', 'network' or 'state'"),
-    _of("credit", "-", "account that receives; what 'market' keeps is the operator's surplus"),
+        "demand, compensation or taxes; the energies of the first four sum to the meter; and "
+        "surplus, what the pool hands to the market's operator"),
+    _of("debit", "-", "account that pays: a prosumer, 'market' (pool of all trades), 'operator', "
+        "'supplier', 'network' or 'state'"),
+    _of("credit", "-", "account that receives"),
     _of("ledger.energy_kwh", "kWh", "energy behind the posting", "> 0 to the prosumer"),
     _of("amount_eur", "EUR", "money that moves from debit to credit", low=0),
     # interventions
@@ -252,7 +256,10 @@ KPIS = _table(
         "one buys all", low=0, high=10_000),
     _of("orders_sent", "-", "orders sent", low=0),
     _of("orders_late_or_lost", "-", "orders sent that missed the book", low=0),
-    _of("silent_intervals", "-", "intervals without trade although offers and requests met", low=0),
+    _of("silent_intervals", "-", "intervals without trade although surplus and deficit met by the "
+        "meters; without a market, all of these", low=0),
+    _of("fallback_clearings", "-", "clearings in which another form stood in for the mechanism's",
+        low=0),
     # energy
     _of("load_kwh", "kWh", "load served", low=0),
     _of("pv_kwh", "kWh", "PV energy", low=0),

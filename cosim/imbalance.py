@@ -1,4 +1,4 @@
-"""The price of imbalance: what energy costs that is short of the trades and the supplier's plan."""
+"""The price of imbalance: what energy costs that was traded and that the meter does not back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cosim.arrays import freeze
 
 @dataclass(frozen=True, eq=False)
 class Imbalance:
-    """Prices of metered energy that nobody announced, arrays ``[T]`` [EUR/kWh].
+    """Prices of energy sold and not fed in, or bought and not drawn, ``[T]`` [EUR/kWh].
 
     Where a side has no price of its own, the tariff's counts, worsened by the mark-up.
     """
@@ -31,10 +31,11 @@ class Imbalance:
         ``retail`` and ``feed_in`` are the tariff in force ``[..., n]``; so are the results.
         """
         short, long = self.short_eur_per_kwh, self.long_eur_per_kwh
-        markup = self.markup_eur_per_kwh
+        if self.markup_eur_per_kwh:
+            retail, feed_in = retail + self.markup_eur_per_kwh, feed_in - self.markup_eur_per_kwh
         return (
-            retail + markup if short is None else _given(short, k, retail),
-            feed_in - markup if long is None else _given(long, k, feed_in),
+            retail if short is None else _given(short, k, retail),
+            feed_in if long is None else _given(long, k, feed_in),
         )
 
     def window(self, rows: slice) -> Imbalance:

@@ -9,7 +9,7 @@ is observed at DECIDE is still what is known then. Lanes keep no books and recor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -247,9 +247,9 @@ class _Noted:
         """
         past = self.past if self.pending is None else self.past.after(self.pending)
         if self.unpaid_eur is not None:
-            past = past.billed(self.unpaid_eur)
+            past = replace(past, bill_eur=self.unpaid_eur)
         waits = on_metered and not last
         past = past if waits else past.after(clearing)
         if last:
-            return _Noted(past.billed(bills.bill_eur))
+            return _Noted(replace(past, bill_eur=bills.bill_eur))
         return _Noted(past, clearing if waits else None, bills.bill_eur)

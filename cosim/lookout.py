@@ -7,11 +7,12 @@ interval k, and nothing later.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
 
+from cosim.arrays import freeze
 from cosim.case import Case
 from cosim.conditions import Conditions, Factor
 from cosim.delivery import Delivery, pv_most_kw
@@ -33,38 +34,37 @@ Factors = Callable[[Factor], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What is known of clearings, the last first, and bills; LAGS of each, ``[...]``."""
+    """What is known of clearings and bills; of the market LAGS of ``[...]``, the last first."""
 
     prices_eur_per_kwh: tuple[np.ndarray, ...]  # of the last that traded; NaN before the first
     volumes_kwh: tuple[np.ndarray, ...]
     fill_kwh: np.ndarray  # [..., n], own, in the last clearing
     bill_eur: np.ndarray  # [..., n], own, of the interval settled last
 
+    def __post_init__(self) -> None:
+        freeze(self)
+
     def after(self, clearing: Clearing) -> Past:
         """Return what is known after a clearing."""
-        volume, prices = clearing.volume_kwh, self.prices_eur_per_kwh
-        price = np.where(volume > 0.0, middle_price(clearing), prices[0])
-        return Past(
-            (price, *prices[:-1]),
-            (volume, *self.volumes_kwh[:-1]),
-            clearing.fills_kwh,
-            self.bill_eur,
+        volume = np.asarray(clearing.volume_kwh)
+        price = np.where(volume > 0.0, middle_price(clearing), self.prices_eur_per_kwh[0])
+        return replace(
+            self,
+            prices_eur_per_kwh=(price, *self.prices_eur_per_kwh[:-1]),
+            volumes_kwh=(volume, *self.volumes_kwh[:-1]),
+            fill_kwh=clearing.fills_kwh,
         )
-
-    def billed(self, bill_eur: np.ndarray) -> Past:
-        """Return what is known after the bills of an interval."""
-        return Past(self.prices_eur_per_kwh, self.volumes_kwh, self.fill_kwh, bill_eur)
 
 
 def nothing_past(shape: tuple[int, ...]) -> Past:
     """Return what is known before the first clearing; ``shape`` is ``[..., n]``."""
-    unknown, nothing, own = np.full(shape[:-1], np.nan), np.zeros(shape[:-1]), np.zeros(shape)
-    return Past((unknown,) * LAGS, (nothing,) * LAGS, own, own)
+    unknown, none = np.full(shape[:-1], np.nan), np.zeros(shape[:-1])
+    return Past((unknown,) * LAGS, (none,) * LAGS, np.zeros(shape), np.zeros(shape))
 
 
 @dataclass(frozen=True, eq=False)
 class Sensed:
-    """What battery, meter, line and feeder tell at DECIDE ``[..., n]`` unless stated."""
+    """What battery, meter, line and feeder tell at DECIDE ``[..., n]``; ``[...]`` of the feeder."""
 
     energy_kwh: np.ndarray  # expected at the begin of delivery
     load_kw: np.ndarray
@@ -72,16 +72,15 @@ class Sensed:
     vm_pu: np.ndarray
     battery_kw: np.ndarray
     curtailed_kw: np.ndarray
-    line_loading_percent: np.ndarray  # [..., l]
-    trafo_loading_percent: np.ndarray  # [..., t]
+    line_loading_percent: np.ndarray | None  # of all lines [..., l]
+    trafo_loading_percent: np.ndarray | None
 
 
 def sensed(energy_kwh: np.ndarray, running: Delivery | None, bus: np.ndarray) -> Sensed:
     """Return what is sensed while a delivery runs; nothing flows before the first."""
     if running is None:
         zero = np.zeros_like(energy_kwh)
-        idle = zero[..., :0]
-        return Sensed(energy_kwh, zero, zero, zero + 1.0, zero, zero, idle, idle)
+        return Sensed(energy_kwh, zero, zero, zero + 1.0, zero, zero, None, None)
     flow, grid = running.flow, running.grid
     return Sensed(
         energy_kwh,
@@ -188,16 +187,18 @@ class Almanac:
 
         load, pv = expected = forecast(sensed.load_kw, sensed.pv_kw)
         retail, feed_in = prices.drawn_eur_per_kwh, prices.feed_in_eur_per_kwh
-        worth, ahead = prices.worth_eur_per_kwh, self._ahead(k)
+        worth = prices.worth_eur_per_kwh
+        read_ahead: Callable[[], np.ndarray] = partial(self._ahead, k)
         energy, meters, vm_pu = sensed.energy_kwh, [sensed.load_kw, sensed.pv_kw], sensed.vm_pu
         price_age_s: np.ndarray | float = 0.0
         measurement_age_s: np.ndarray | float = 0.0
         if hear is not None:
-            listed = (*meters, energy, vm_pu, retail, feed_in, worth, ahead)
+            listed = (*meters, energy, vm_pu, retail, feed_in, worth, read_ahead())
             told = hear(dict(zip((*SENSORS, *PRICES), listed, strict=True)))
-            *meters, energy, vm_pu, retail, feed_in, worth, ahead = (
-                told[name].value for name in (*SENSORS, *PRICES)
+            *meters, energy, vm_pu, retail, feed_in, worth = (
+                told[name].value for name in (*SENSORS, *PRICES[:-1])
             )
+            read_ahead = partial(np.asarray, told[PRICES[-1]].value)
             decide_s = self.decide_s(k, turn)
             price_age_s, measurement_age_s = (
                 age_s(told, names, decide_s) for names in (PRICES, SENSORS)
@@ -213,7 +214,7 @@ class Almanac:
             retail_eur_per_kwh=retail,
             feed_in_eur_per_kwh=feed_in,
             bid_limit_eur_per_kwh=worth,
-            retail_ahead_eur_per_kwh=ahead,
+            read_ahead=read_ahead,
             last_price_eur_per_kwh=past.prices_eur_per_kwh[0],
             last_volume_kwh=past.volumes_kwh[0],
             vm_pu=vm_pu,
@@ -283,7 +284,7 @@ class Lookout:
 
     def billed(self, bill_eur: np.ndarray) -> None:
         """Remember the bills of an interval ``[n]`` for the next observations."""
-        self._past = self._past.billed(bill_eur)
+        self._past = replace(self._past, bill_eur=bill_eur)
 
     def begins_month(self, k: int) -> bool:
         """Say whether an interval is the first of the run or of a civil month."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +20,7 @@ class Months:
     def __init__(self, grid: TimeGrid, first: np.ndarray | int, intervals: int) -> None:
         rows = np.add.outer(np.atleast_1d(first), np.arange(intervals + 1))
         ids = _months(grid)[np.minimum(rows, grid.intervals - 1)]  # and the one after the end
-        shares = np.stack([_shares(run[:-1], grid.interval_h) for run in ids])
+        shares = np.stack([_shares(run[:-1], grid) for run in ids])
         changes = np.diff(ids, axis=1, prepend=ids[:, :1] - 1) != 0
         single = np.ndim(first) == 0
         self._shares = shares[0] if single else shares.T[..., None]
@@ -41,9 +41,16 @@ def _months(grid: TimeGrid) -> np.ndarray:
     return grid.local_dates().astype("datetime64[M]").astype(int)
 
 
-def _shares(months: np.ndarray, interval_h: float) -> np.ndarray:
+def _shares(months: np.ndarray, grid: TimeGrid) -> np.ndarray:
     """Return which part of its month a run covers, for each of its intervals ``[T]``."""
     known, counts = np.unique(months, return_counts=True)
-    hours = np.array([24.0 * monthrange(1970 + m // 12, m % 12 + 1)[1] for m in known.tolist()])
-    shares = np.minimum(counts * interval_h / hours, 1.0)  # a month may have an hour more
-    return np.asarray(shares[np.searchsorted(known, months)])
+    hours = np.array([_hours(month, grid) for month in known.tolist()])
+    return np.asarray((counts * grid.interval_h / hours)[np.searchsorted(known, months)])
+
+
+def _hours(month: int, grid: TimeGrid) -> float:
+    """Return the length of a civil month [h], clock changes included."""
+    begin, end = (
+        datetime(1970 + m // 12, m % 12 + 1, 1, tzinfo=grid.zone) for m in (month, month + 1)
+    )
+    return (end.astimezone(UTC) - begin.astimezone(UTC)).total_seconds() / 3600.0

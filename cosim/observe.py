@@ -8,7 +8,7 @@ forecast* of the coming interval. Nothing else of the future can be reached from
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,10 +16,6 @@ import numpy as np
 from cosim.physics.battery import feasible_range_kw
 from cosim.population import Population
 from cosim.senses import Swap
-
-
-def _none() -> np.ndarray:
-    return np.zeros(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +31,7 @@ class View:
     retail_eur_per_kwh: np.ndarray  # network charges and taxes included
     feed_in_eur_per_kwh: np.ndarray
     bid_limit_eur_per_kwh: np.ndarray  # what a neighbour's kWh is worth at most
-    retail_ahead_eur_per_kwh: np.ndarray  # published tariff of the next hours [AHEAD, ..., n]
+    read_ahead: Callable[[], np.ndarray]  # what gives the published tariff of the next hours
     last_price_eur_per_kwh: np.ndarray  # [...]; NaN before the first trade
     last_volume_kwh: np.ndarray  # [...]
     held_kwh: np.ndarray  # traded in earlier rounds for the interval, > 0 bought
@@ -44,8 +40,8 @@ class View:
     hour: np.ndarray | float  # civil hour of the begin of delivery, [..., 1] of lanes
     weekday: np.ndarray | float
     battery_kw: np.ndarray | None = None  # now, from which ramp limits count
-    past_prices_eur_per_kwh: Sequence[np.ndarray] = ()  # LAGS of [...], the last clearing first
-    past_volumes_kwh: Sequence[np.ndarray] = ()
+    past_prices_eur_per_kwh: Sequence[np.ndarray] | None = None  # LAGS of [...], the last first
+    past_volumes_kwh: Sequence[np.ndarray] | None = None
     last_fill_kwh: np.ndarray | float = 0.0
     last_bill_eur: np.ndarray | float = 0.0  # of the interval settled last
     price_age_s: np.ndarray | float = 0.0
@@ -53,11 +49,16 @@ class View:
     pv_most_kw: np.ndarray | None = None  # the network operator's limit, infinite where none
     curtailed_kw: np.ndarray | float = 0.0  # now
     vm_limits_pu: tuple[float, float] = (0.9, 1.1)
-    line_loading_percent: np.ndarray = field(default_factory=_none)  # [..., l], last load flow
-    trafo_loading_percent: np.ndarray = field(default_factory=_none)  # [..., t]
+    line_loading_percent: np.ndarray | None = None  # of all lines [..., l], last load flow
+    trafo_loading_percent: np.ndarray | None = None
     horizon_h: float = 0.0  # from the decision to the middle of the interval
     year_share: np.ndarray | float = 0.0  # days since New Year over those of the year, [..., 1]
     swaps: tuple[Swap, ...] = ()  # features that a fault exchanges
+
+    @cached_property
+    def retail_ahead_eur_per_kwh(self) -> np.ndarray:
+        """Published tariff of the next hours ``[AHEAD, ..., n]``; read when a policy asks."""
+        return self.read_ahead()
 
     @cached_property
     def feasible_kw(self) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +108,8 @@ def _ahead(index: int) -> Callable[[View], np.ndarray]:
 
 def _past_price(lag: int) -> Callable[[View], np.ndarray]:
     def read(view: View) -> np.ndarray:
+        if view.past_prices_eur_per_kwh is None:
+            return view.retail_eur_per_kwh
         price = np.asarray(view.past_prices_eur_per_kwh[lag])[..., None]
         return np.where(np.isnan(price), view.retail_eur_per_kwh, price)
 
@@ -114,12 +117,18 @@ def _past_price(lag: int) -> Callable[[View], np.ndarray]:
 
 
 def _past_volume(lag: int) -> Callable[[View], np.ndarray | float]:
-    return lambda view: np.asarray(view.past_volumes_kwh[lag])[..., None]
+    def read(view: View) -> np.ndarray | float:
+        past = view.past_volumes_kwh
+        return 0.0 if past is None else np.asarray(past[lag])[..., None]
+
+    return read
 
 
-def _highest(loading: np.ndarray) -> np.ndarray:
-    """Return the highest loading ``[..., 1]``, 0 where there is none."""
-    return np.nan_to_num(loading).max(axis=-1, initial=0.0)[..., None]
+def _highest(loading: np.ndarray | None) -> np.ndarray | float:
+    """Return the highest loading ``[..., 1]`` [%], 0 where there is none."""
+    if loading is None:
+        return 0.0
+    return np.asarray(np.nan_to_num(loading).max(axis=-1, initial=0.0, keepdims=True))
 
 
 def _on(weekday: int) -> Callable[[View], np.ndarray]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cosim.arrays import freeze
+from cosim.arrays import freeze, nothing
 from cosim.delivery import Metered
 from cosim.markets.base import Clearing
 from cosim.population import Population
@@ -41,8 +41,10 @@ LINES = {
     "taxes": Line("state", "taxes_kwh"),
 }
 
+#: where the market's pool puts what it keeps of the payments
+OPERATOR = "operator"
 #: parties of the books that are no prosumers
-ACCOUNTS = tuple(dict.fromkeys(line.account for line in LINES.values()))
+ACCOUNTS = (*dict.fromkeys(line.account for line in LINES.values()), OPERATOR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,17 +90,26 @@ class Prices:
     charges: Charges | None = None
     compensation_eur_per_kwh: np.ndarray | None = None
 
+    @property
+    def imbalance_eur_per_kwh(self) -> tuple[np.ndarray, np.ndarray]:
+        """What being short costs and being long earns."""
+        short, long = self.short_eur_per_kwh, self.long_eur_per_kwh
+        return (
+            self.retail_eur_per_kwh if short is None else short,
+            self.feed_in_eur_per_kwh if long is None else long,
+        )
+
     @cached_property
     def drawn_eur_per_kwh(self) -> np.ndarray:
         """What a kWh drawn from the supplier costs, charges and taxes included."""
-        charges = self.charges
-        return self.retail_eur_per_kwh + (charges.drawn_eur_per_kwh if charges else 0.0)
+        retail, charges = self.retail_eur_per_kwh, self.charges
+        return retail if charges is None else retail + charges.drawn_eur_per_kwh
 
     @cached_property
     def worth_eur_per_kwh(self) -> np.ndarray:
         """The most that a kWh of a neighbour is worth: retail and the charges it spares."""
-        charges = self.charges
-        return self.retail_eur_per_kwh + (charges.spared_eur_per_kwh if charges else 0.0)
+        retail, charges = self.retail_eur_per_kwh, self.charges
+        return retail if charges is None else retail + charges.spared_eur_per_kwh
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,33 +168,32 @@ def settle(
 
     ``peak_kw`` ``[..., n]`` is the month's highest mean power drawn before, by default none.
     """
-    net, fills = metered.net_kwh, clearing.fills_kwh
+    net, fills, losses = metered.net_kwh, clearing.fills_kwh, metered.loss_share_kwh
     retail, feed_in = prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh
-    closeout_kwh, closeout_eur = _closed_out(clearing, metered)
-    held = fills + closeout_kwh
+    short, long = prices.imbalance_eur_per_kwh
+    back, back_eur = _closed_out(clearing, metered)
+    held = fills + back
     rest = net - held
-    imbalance = np.clip(rest, np.minimum(-held, 0.0), np.maximum(-held, 0.0))
+    # takes a fill back, and no more than is held
+    imbalance = np.minimum(np.maximum(rest, np.minimum(-held, 0.0)), np.maximum(-held, 0.0))
     supply = rest - imbalance
-    short = retail if prices.short_eur_per_kwh is None else prices.short_eur_per_kwh
-    long = feed_in if prices.long_eur_per_kwh is None else prices.long_eur_per_kwh
-    throughput = metered.charge_kwh + metered.discharge_kwh
-    losses = metered.loss_share_kwh
-    charged, others_eur = _charges(prices, metered, np.maximum(held, 0.0), peak_kw)
+    losses_eur = losses * retail
+    charged, others_eur = _charges(prices, metered, held, imbalance, peak_kw)
     return Bills(
         traded_kwh=fills,
-        closeout_kwh=closeout_kwh,
+        closeout_kwh=back,
         supply_kwh=supply,
         imbalance_kwh=imbalance,
         losses_kwh=losses,
         curtailed_kwh=metered.curtailed_kwh,
         trade_eur=clearing.payment_eur,
-        closeout_eur=closeout_eur,
+        closeout_eur=back_eur,
         supply_eur=supply * np.where(supply > 0.0, retail, feed_in),
         imbalance_eur=imbalance * np.where(imbalance > 0.0, short, long),
-        losses_eur=losses * retail,
+        losses_eur=losses_eur,
         **charged,
-        baseline_eur=net * np.where(net > 0.0, retail, feed_in) + losses * retail + others_eur,
-        wear_eur=throughput * population.wear_eur_per_kwh,
+        baseline_eur=net * np.where(net > 0.0, retail, feed_in) + losses_eur + others_eur,
+        wear_eur=(metered.charge_kwh + metered.discharge_kwh) * population.wear_eur_per_kwh,
         co2_kg=_co2(rest, metered, prices),
     )
 
@@ -196,7 +206,7 @@ def _closed_out(clearing: Clearing, metered: Metered) -> tuple[np.ndarray, np.nd
     """
     fills, paid, dead = clearing.fills_kwh, clearing.payment_eur, metered.dead_share
     energy = -fills * dead
-    money = np.where(fills != 0.0, -paid * dead, 0.0)  # bought and sold again stays so
+    money = -paid * dead
     if not metered.curtailed_kwh.any():
         return energy, money
     sold = np.maximum(-(fills + energy), 0.0)
@@ -206,24 +216,30 @@ def _closed_out(clearing: Clearing, metered: Metered) -> tuple[np.ndarray, np.nd
 
 
 def _charges(
-    prices: Prices, metered: Metered, local_kwh: np.ndarray, peak_kw: np.ndarray | None
+    prices: Prices,
+    metered: Metered,
+    held_kwh: np.ndarray,
+    imbalance_kwh: np.ndarray,
+    peak_kw: np.ndarray | None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the lines of network and state, and what they come to without any trading.
 
-    ``local_kwh`` was bought from neighbours; no more than what was drawn counts.
+    ``held_kwh`` > 0 was bought from neighbours; no more than what was drawn counts. Who sold and
+    did not feed in had the supplier deliver in their place: what the buyer was spared, they owe.
     """
     net, charges = metered.net_kwh, prices.charges
-    nothing = np.zeros_like(net)
-    earned = nothing
+    zero = nothing(net.shape)
+    earned = zero
     if prices.compensation_eur_per_kwh is not None:
         earned = -metered.curtailed_kwh * prices.compensation_eur_per_kwh
-    before = nothing if peak_kw is None else peak_kw
+    before = zero if peak_kw is None else peak_kw
     if charges is None:
         names = ("network_kwh", "taxes_kwh", "network_eur", "demand_eur", "taxes_eur")
-        lines = dict.fromkeys(names, nothing)
+        lines = dict.fromkeys(names, zero)
         return {**lines, "compensation_eur": earned, "peak_kw": before}, earned
     drawn = np.maximum(net, 0.0)
-    local = np.minimum(local_kwh, drawn)
+    local = np.minimum(np.maximum(held_kwh, 0.0), drawn)
+    local = local - np.maximum(imbalance_kwh, 0.0)
     network_kwh = drawn - local * (1.0 - charges.network_local_share)
     taxes_kwh = drawn - local * (1.0 - charges.taxes_local_share)
     peak = np.maximum(before, drawn / charges.interval_h)
@@ -242,7 +258,8 @@ def _charges(
 def _co2(rest_kwh: np.ndarray, metered: Metered, prices: Prices) -> np.ndarray:
     """Return who carries the CO2 of upstream energy ``[..., n]`` [kg]: those who draw from it."""
     drawn = np.maximum(rest_kwh, 0.0)
-    total = drawn.sum(-1, keepdims=True)
-    # nobody draws but the feeder has losses: everybody carries the same
-    shares = np.where(total > 0.0, drawn, 1.0) / np.where(total > 0.0, total, drawn.shape[-1])
-    return np.asarray(metered.slack_import_kwh * prices.co2_kg_per_kwh)[..., None] * shares
+    total = np.add.reduce(drawn, -1, keepdims=True)
+    if not (total > 0.0).all():  # nobody draws but the feeder has losses: all carry the same
+        drawn = np.where(total > 0.0, drawn, 1.0)
+        total = np.where(total > 0.0, total, drawn.shape[-1])
+    return drawn * (metered.slack_import_kwh * prices.co2_kg_per_kwh)[..., None] / total

@@ -146,7 +146,7 @@ class Tariff(Section):
 
 
 class ImbalanceSection(Section):
-    """What metered energy costs that was neither traded nor announced; default: the tariff."""
+    """What energy costs that was traded and that the meter does not back; default: the tariff."""
 
     markup_eur_per_kwh: Charge = Field(
         0.0, description="short: retail plus this; long: feed-in minus this"

@@ -246,7 +246,8 @@ def _added(rounds: Sequence[Clearing]) -> Clearing:
             )
         )
     payment = np.sum([each.payment_eur for each in rounds], axis=0)
-    return Clearing(fills, payment, np.maximum(fills, 0.0).sum(-1), buy, sell)
+    fallback = np.any(np.array([each.fallback for each in rounds]), axis=0)
+    return Clearing(fills, payment, np.maximum(fills, 0.0).sum(-1), buy, sell, fallback)
 
 
 def _cleared(market: Market, book: Orders, prices: Prices) -> Clearing:

@@ -36,6 +36,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "cosim.feeder.kernels",
         "cosim.markets",
         "cosim.array_kernels",
+        "cosim.compiled",
         "cosim.optimum.storage",
     ),
     "pyarrow": ("cosim.record", "cosim.results", "cosim.report.data", "cosim.timeseries.table"),
@@ -84,7 +85,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.projection": ("arrays", "feeder", "population"),
     "cosim.policy": ("supervision", "errors", "observe", "plugins"),
     "cosim.delivery": ("arrays", "errors", "physics", "population", "feeder"),
-    "cosim.settlement": ("arrays", "errors", "population", "delivery", "markets.base"),
+    "cosim.settlement": ("arrays", "compiled", "errors", "population", "delivery", "markets.base"),
     "cosim.disturbances": ("errors", "observe", "plugins", "senses", "times", "disturbances"),
     "cosim.regular_files": (),
     "cosim.timeseries": (
@@ -107,9 +108,10 @@ OUTER: dict[str, tuple[str, ...]] = {
     "cosim.optimum": ("agents", "cosim.verbs", "cosim.training", "cosim.studies", "tools"),
     "cosim.safety": ("cosim.verbs", "tools"),
     "cosim.training": (
-        "cosim.verbs", "cosim.safety", "cosim.envs", "cosim.optimum.plan", "tools",
+        "cosim.verbs", "cosim.safety", "cosim.envs", "cosim.optimum.plan", "cosim.studies",
+        "tools",
     ),
-    "cosim.studies": ("cosim.verbs", "tools"),
+    "cosim.studies": ("cosim.verbs", "cosim.report", "tools"),
     "cosim.record": ("cosim.verbs", "cosim.results", "cosim.report", "cosim.studies", "tools"),
     "cosim.results": ("cosim", "cosim.verbs", "cosim.report", "cosim.studies", "tools"),
     "cosim.simulation": (

@@ -23,6 +23,7 @@ KEYS = {
     "average_buy_price_eur_per_kwh",
     "average_sell_price_eur_per_kwh",
     "fills_kwh",
+    "payments_eur",
     "welfare_eur",
     "operator_surplus_eur",
 }
@@ -111,7 +112,8 @@ def test_the_order_of_rows_changes_no_bit(clear: Clear, seed: int) -> None:
     first = outcome(clear, rows)
     second = outcome(clear, [rows[i] for i in shuffled])
     assert second.pop("fills_kwh") == [first["fills_kwh"][i] for i in shuffled]
-    first.pop("fills_kwh")
+    assert second.pop("payments_eur") == [first["payments_eur"][i] for i in shuffled]
+    first.pop("fills_kwh"), first.pop("payments_eur")
     assert second == first
 
 
@@ -124,6 +126,7 @@ def test_no_market_leaves_everything_to_the_grid(clear: Clear) -> None:
         "average_buy_price_eur_per_kwh": pytest.approx(RETAIL),
         "average_sell_price_eur_per_kwh": pytest.approx(FEED_IN),
         "fills_kwh": [0.0, 0.0, 0.0, 0.0],
+        "payments_eur": [0.0, 0.0, 0.0, 0.0],
         "welfare_eur": 0.0,
         "operator_surplus_eur": 0.0,
     }

@@ -29,7 +29,7 @@ from cosim.lanes import Lanes
 from cosim.policy import Policy, PolicyContext
 from cosim.record import MemoryRecorder
 from cosim.simulation import Simulation
-from cosim.training.days import drawn_episode
+from cosim.training.days import EVERY_DAY, blocks, drawn_episode, drawn_episodes, training_days
 from cosim.training.lane import TERMS, Lane, Purse, stored_value
 from cosim.training.signals import OBSERVED, reach_of, rewards_of, scaling_of
 from cosim.training.vec_env import SharedVecEnv
@@ -197,20 +197,21 @@ def calm(village: Any) -> Case:
 def test_the_checkers_of_gymnasium_and_stable_baselines_are_content(
     calm: Case, days: int | None
 ) -> None:
-    for env in (SingleEnv(calm, "a", days=days), JointEnv(calm, "random", days=days)):
+    some = {"days": days, "calendar": EVERY_DAY}
+    for env in (SingleEnv(calm, "a", **some), JointEnv(calm, "random", **some)):
         check_env(env, skip_render_check=True)
         check_env_of_sb3(env)
         env.close()
 
 
 def test_the_checkers_of_pettingzoo_are_content(calm: Case) -> None:
-    env = CommunityEnv(calm, "rule", days=1)
+    env = CommunityEnv(calm, "rule", days=1, calendar=EVERY_DAY)
     parallel_api_test(env, num_cycles=100)
     env.close()
     made: list[CommunityEnv] = []
 
     def new() -> CommunityEnv:
-        made.append(CommunityEnv(calm, "rule", days=1))
+        made.append(CommunityEnv(calm, "rule", days=1, calendar=EVERY_DAY))
         return made[-1]
 
     parallel_seed_test(new)
@@ -219,7 +220,7 @@ def test_the_checkers_of_pettingzoo_are_content(calm: Case) -> None:
 
 
 def test_seeds_draw_episodes(calm: Case) -> None:
-    env = SingleEnv(calm, "a", days=1)
+    env = SingleEnv(calm, "a", days=1, calendar=EVERY_DAY)
     one, again, other = (env.reset(seed=seed)[0] for seed in (3, 3, 4))
     after = env.reset()[0]
     assert np.array_equal(one, again)
@@ -265,7 +266,7 @@ def test_what_cannot_be_learnt_is_refused(calm: Case, village: Any) -> None:
     with pytest.raises(InputError, match="unknown feature 'socc'"):
         SingleEnv(calm, "a", features=("socc", "rating_kw"))
     with pytest.raises(InputError, match="9 training days in a row"):
-        SingleEnv(calm, "a", days=9).reset()
+        SingleEnv(calm, "a", days=9, calendar=EVERY_DAY).reset()
     with pytest.raises(RuntimeError, match="reset"):
         SingleEnv(calm, "a").step(np.zeros(1))
 
@@ -292,7 +293,14 @@ def test_an_error_of_the_world_reaches_the_learner(calm: Case) -> None:
 
 def vec_env(case: Case, **options: Any) -> SharedVecEnv:
     rows = members(case, "rule")
-    given = {"lanes": 3, "days": 1, "seed": 8, "team": 0.5, "actions": TWO} | options
+    given = {
+        "lanes": 3,
+        "days": 1,
+        "seed": 8,
+        "team": 0.5,
+        "actions": TWO,
+        "calendar": EVERY_DAY,
+    } | options
     return SharedVecEnv(case, "rule", scaling_of(case, rows), **given)
 
 
@@ -302,8 +310,7 @@ def test_slots_see_and_earn_what_the_chair_does_and_at_once(village: Any, market
     case = village.case(market=market, latency={"max_s": 70}, forecast="noisy")
     rows, rating = members(case, "rule"), case.population.rating_kw[members(case, "rule")]
     env = vec_env(case)
-    random = np.random.Generator(np.random.PCG64(8))
-    episodes = [drawn_episode(case, 1, random) for _ in range(3)]
+    episodes = drawn_episodes(case, 1, blocks(training_days(case, EVERY_DAY), 1), 8, 1, 3)
     lanes = [Lane(rows, stored_value(case, rows), OBSERVED, TWO) for _ in episodes]
     turns = [lane.reset(lived(case, e)) for lane, e in zip(lanes, episodes, strict=True)]
     scaled, paid, due = env.reset(), [], []
@@ -371,4 +378,4 @@ def test_ppo_learns_over_lanes_of_slots(calm: Case) -> None:
 def test_lanes_need_training_days(calm: Case) -> None:
     with pytest.raises(InputError, match="2 training days in a row"):
         vec_env(calm, days=2).reset()
-    assert Lanes(calm, [drawn_episode(calm, 1, np.random.Generator(np.random.PCG64(1)))])
+    assert Lanes(calm, [drawn_episode(calm, 1, np.random.Generator(np.random.PCG64(1)), EVERY_DAY)])

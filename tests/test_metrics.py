@@ -138,7 +138,8 @@ GOLDEN = {
     "mean_price_eur_per_kwh": 0.15,
     "mean_retail_eur_per_kwh": 0.3, "mean_feed_in_eur_per_kwh": 0.1,
     "welfare_eur": 2 * 0.3 - 2 * 0.2, "orders_sent": 4, "orders_late_or_lost": 1,
-    "silent_intervals": 0, "load_kwh": 7.0, "pv_kwh": 3.0, "import_kwh": 5.7, "export_kwh": 0.0,
+    "silent_intervals": 0, "fallback_clearings": 0, "load_kwh": 7.0, "pv_kwh": 3.0,
+    "import_kwh": 5.7, "export_kwh": 0.0,
     "peak_import_kw": 3.0, "peak_export_kw": 0.0, "losses_kwh": 0.7,
     "losses_percent": 70 / (5.7 + 2.0), "self_consumption_percent": 100.0,
     "self_sufficiency_percent": 200 / 7, "co2_kg": 0.4 * 5.7, "stored_change_kwh": 1.0,
@@ -241,12 +242,23 @@ def test_device_breaches_are_computed_from_recorded_energies(scope, change):
 
 
 def test_silent_intervals(scope):
+    """Surplus and deficit by the meters, whether orders arrived, were lost or were never sent."""
     intervals, solves = two_hours()
+    for orders, arrived in (
+        ((-1, 2), (True, True)),
+        ((-1, 2), (False, False)),
+        ((0, 0), (True,) * 2),
+    ):
+        intervals[1] = interval(
+            1, load=(0, 2), pv=(1, 0), charge=(0, 0), energy=(3, 0), fills=(0, 0), payment=(0, 0),
+            orders=orders, arrived=arrived,
+        )  # fmt: skip
+        assert measure(facts_from(scope, intervals, solves))["silent_intervals"] == 1
     intervals[1] = interval(
-        1, load=(1, 2), pv=(0, 0), charge=(1, 0), energy=(3, 0), fills=(0, 0), payment=(0, 0),
+        1, load=(1, 2), pv=(0, 0), charge=(0, 0), energy=(3, 0), fills=(0, 0), payment=(0, 0),
         orders=(-1, 2),
     )  # fmt: skip
-    assert measure(facts_from(scope, intervals, solves))["silent_intervals"] == 1
+    assert measure(facts_from(scope, intervals, solves))["silent_intervals"] == 0
 
 
 def test_ledger_interventions_and_orders_by_hand(scope):
@@ -344,3 +356,36 @@ def test_inequality_of_nothing_is_not_measured():
 def test_jain_counts_losses_as_nothing():
     assert jain(a(2, 2)) == 1.0
     assert jain(a(2, -1)) == jain(a(2, 0)) == 0.5
+
+
+def test_figures_that_the_plain_hours_leave_at_nothing(scope):
+    """The operator keeps 0.1, a sale of 1 kWh is not fed in, one saves and one does not."""
+    intervals, solves = two_hours()
+    intervals[0] = interval(
+        0, load=(1, 3), pv=(3, 0), charge=(0, 0), energy=(2, 0), fills=(-3, 3),
+        payment=(-0.4, 0.5), orders=(-3, 3), slack=1.2, losses=0.2,
+    )  # fmt: skip
+    kpis = measure(facts_from(scope, intervals, solves))
+    assert kpis["operator_surplus_eur"] == pytest.approx(0.1)
+    assert kpis["imbalance_kwh"] == pytest.approx(1.0)
+    assert kpis["imbalance_eur"] == pytest.approx(0.3)
+    assert kpis["imbalance_gain_eur"] == pytest.approx(0.4 / 3 - 0.3)
+    savings = (-0.2 - (0.3 - 0.4), 0.9 - 0.5)  # of the first hour; the second has none
+    assert kpis["savings_eur"] == pytest.approx(sum(savings))
+    assert kpis["participation_willingness_index"] == 0.5
+
+
+def test_self_consumption_and_self_sufficiency_have_their_own_denominators(scope):
+    """PV of 6 for loads of 4 and 3: 2 leave the community in one hour, 3 come in the other."""
+    intervals, solves = two_hours()
+    intervals[0] = interval(
+        0, load=(1, 3), pv=(6, 0), charge=(0, 0), energy=(2, 0), fills=(0, 0), payment=(0, 0),
+        orders=(0, 0), slack=0.0, losses=0.0,
+    )  # fmt: skip
+    intervals[1] = interval(
+        1, load=(1, 2), pv=(0, 0), charge=(0, 0), energy=(2, 0), fills=(0, 0), payment=(0, 0),
+        orders=(0, 0), slack=3.0,
+    )  # fmt: skip
+    kpis = measure(facts_from(scope, intervals, solves))
+    assert kpis["self_consumption_percent"] == pytest.approx(100 * (1 - 2 / 6))
+    assert kpis["self_sufficiency_percent"] == pytest.approx(100 * (1 - 3 / 7))

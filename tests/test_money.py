@@ -219,6 +219,84 @@ def test_a_month_comes_to_its_highest_power_times_the_rate(village: Any, diary_o
     assert (due > 0.0).sum() < due.size / 4
 
 
+def test_charges_cannot_be_spared_by_trades_on_paper(population_of: Any, metered_of: Any) -> None:
+    """One draws 2 and buys 1 of another who feeds nothing in: the seller owes what was spared."""
+    clearing, metered = traded_at(0.15, 1.0, -1.0), metered_of([2.0, 0.0])
+    prices = prices_of(2, charges=charges_of(2, local=0.4))
+    bills, idle = (
+        settle(population_of(2), each, metered, prices)
+        for each in (clearing, traded_at(0.15, 0, 0))
+    )
+    assert bills.network_eur == pytest.approx([1.4 * 0.08, 0.6 * 0.08])
+    assert bills.bill_eur.sum() == pytest.approx(idle.bill_eur.sum(), abs=1e-15)
+    Books().close(0, clearing, metered, bills, prices)
+
+
+@given(st.integers(0, 2**32))
+def test_trades_on_paper_never_pay_where_short_is_dear_and_long_is_cheap(
+    population_of: Any, metered_of: Any, seed: int
+) -> None:
+    """Energy that two have not is traded between them, on top of what they could: no gain."""
+    random = np.random.default_rng(seed)
+    feed_in, retail = np.sort(random.uniform(-0.1, 0.5, 2))
+    share = random.random(2)
+    charges = Charges(
+        np.full(2, random.random()), np.full(2, random.random()), np.full(2, share[0]),
+        np.full(2, share[1]), np.zeros(2), 0.5,
+    )  # fmt: skip
+    prices = Prices(
+        np.full(2, retail), np.full(2, feed_in), 0.0, np.full(2, retail + random.random()),
+        np.full(2, feed_in - random.random()), charges,
+    )  # fmt: skip
+    net, price = random.normal(size=2), random.uniform(feed_in, retail)
+    real = max(min(net[0], -net[1]), 0.0)
+    metered, people = metered_of(net), population_of(2)
+
+    def joint(fill: float) -> float:
+        return float(settle(people, traded_at(price, fill, -fill), metered, prices).bill_eur.sum())
+
+    assert joint(real + random.exponential()) >= joint(real) - 1e-12
+    assert joint(-random.exponential()) >= joint(0.0) - 1e-12 or min(-net[0], net[1]) > 0.0
+
+
+def test_what_spares_taxes_and_charges_is_what_a_neighbour_is_worth() -> None:
+    charges = Charges(*(np.array([x]) for x in (0.08, 0.05, 0.25, 0.4, 0.0)), 0.5)
+    assert charges.spared_eur_per_kwh == pytest.approx([0.75 * 0.08 + 0.6 * 0.05])
+
+
+def test_a_whole_month_is_charged_whole_whatever_its_clocks_do() -> None:
+    for start, days in (("2016-03-01", 31), ("2016-10-01", 31), ("2016-02-01", 29)):
+        grid = grid_over(f"{start} 00:00", days)
+        hours = 1 if start == "2016-10-01" else -1 if start == "2016-03-01" else 0
+        whole = replace(grid, intervals=days * 48 + 2 * hours)
+        months = Months(whole, 0, whole.intervals)
+        assert months.share(0) == pytest.approx(1.0, abs=1e-12)
+        assert months.share(whole.intervals - 1) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_shared_losses_belong_to_the_baseline_too(population_of: Any, metered_of: Any) -> None:
+    metered = replace(
+        metered_of([2.0, -1.0], losses_kwh=0.1), loss_share_kwh=np.array([0.07, 0.03])
+    )
+    bills = settle(population_of(2), traded_at(0.2, 0.0, 0.0), metered, prices_of(2))
+    assert bills.baseline_eur == pytest.approx([2.07 * 0.3, -0.1 + 0.03 * 0.3])
+    assert bills.bill_eur == pytest.approx(bills.baseline_eur)
+    twice = replace(metered, loss_share_kwh=2.0 * metered.loss_share_kwh)
+    wrong = settle(population_of(2), traded_at(0.2, 0.0, 0.0), twice, prices_of(2))
+    with pytest.raises(RunError, match="feeder energy"):
+        Books().close(0, traded_at(0.2, 0.0, 0.0), twice, wrong, prices_of(2))
+
+
+def test_an_outage_takes_nothing_of_what_is_cleared_on_the_meter(
+    village: Any, diary_of: Any
+) -> None:
+    outage = {"kind": "supply_outage", "start": "2016-07-18 11:40", "end": "2016-07-18 11:55"}
+    kept = diary_of(village.case(market="bill_sharing", disturbances=[outage]))
+    hit = kept.intervals[23]
+    assert (hit.metered.dead_share > 0.4).all() and hit.bills.traded_kwh.any()
+    assert not hit.bills.closeout_kwh.any() and not hit.bills.closeout_eur.any()
+
+
 # ---------------------------------------------------------------- losses
 
 
@@ -325,6 +403,33 @@ def test_pv_feeds_no_more_than_its_limit_to_the_second(village: Any, diary_of: A
             assert not other.metered.curtailed_kwh.any()
 
 
+def test_nothing_is_curtailed_where_there_is_no_supply(village: Any, diary_of: Any) -> None:
+    window = {"start": "2016-07-18 12:00", "end": "2016-07-18 12:30"}
+    kept = diary_of(village.case(
+        disturbances=[
+            {"kind": "curtailment", "pv_share": 0.1, **window}, {"kind": "supply_outage", **window},
+        ],
+        curtailment_compensation=1.0,
+    ))  # fmt: skip
+    assert not kept.intervals[24].metered.curtailed_kwh.any()
+    assert kept.intervals[24].metered.dead_share == pytest.approx(np.ones(10))
+
+
+def test_compensation_is_a_share_of_the_feed_in_price_and_never_a_charge(
+    village: Any, diary_of: Any
+) -> None:
+    window = {"start": "2016-07-18 12:00", "end": "2016-07-18 12:30"}
+    for feed_in, paid in ((0.08, 0.5 * 0.08), (-0.02, 0.0)):
+        kept = diary_of(village.case(
+            disturbances=[{"kind": "curtailment", "pv_share": 0.1, **window}],
+            curtailment_compensation=0.5,
+            tariff={"retail_eur_per_kwh": 0.3, "feed_in_eur_per_kwh": feed_in},
+        ))  # fmt: skip
+        bills = kept.intervals[24].bills
+        assert bills.curtailed_kwh.any()
+        assert bills.compensation_eur == pytest.approx(-paid * bills.curtailed_kwh, abs=1e-15)
+
+
 def test_no_limit_is_no_limit(population_of: Any) -> None:
     people = population_of(3, pv_kwp=np.array([0.0, 2.0, 4.0]))
     assert pv_most_kw(people, np.full(3, np.inf)) is None
@@ -335,7 +440,11 @@ def test_no_limit_is_no_limit(population_of: Any) -> None:
 # ---------------------------------------------------------------- whole runs
 
 scenarios = st.fixed_dictionaries({
-    "market": st.sampled_from(MARKETS),
+    "market": st.sampled_from([
+        *MARKETS, {"kind": "order_book", "rounds": 3},
+        {"kind": "uniform_price", "trade_reduction": "mcafee"},
+        {"kind": "liquidity_pool", "spread_eur_per_kwh": 0.02},
+    ]),
     "trade_limit": st.sampled_from(["physical", "none"]),
     "losses": st.sampled_from(["supplier", "equal", "marginal"]),
     "forecast": st.sampled_from(["perfect_interval", "persistence", "noisy"]),
@@ -372,6 +481,20 @@ def rebuilt(ledger: pd.DataFrame) -> pd.Series:
     return paid.sum().astype(float).sub(got.sum().astype(float), fill_value=0.0)
 
 
+def _accounts_hold_what_the_books_say(ledger: pd.DataFrame, books: Books) -> None:
+    """The pool is left with nothing, its operator with what it kept."""
+    got = ledger.groupby("credit")["amount_eur"].sum()
+    balance = got.sub(ledger.groupby("debit")["amount_eur"].sum(), fill_value=0.0)
+    told = {
+        "market": 0.0, "operator": books.operator_eur, "supplier": books.supplier_eur,
+        "network": books.network_eur, "state": books.state_eur,
+    }  # fmt: skip
+    assert set(told) == set(ACCOUNTS)
+    for account, amount in told.items():
+        scale = max(1.0, float(got.get(account, 0.0)))
+        assert float(balance.get(account, 0.0)) == pytest.approx(amount, abs=1e-9 * scale), account
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changes=scenarios)
 def test_every_bill_is_rebuilt_from_the_ledger(
@@ -397,6 +520,16 @@ def test_every_bill_is_rebuilt_from_the_ledger(
     assert total == pytest.approx(summary.kpis["bill_eur"], abs=1e-9 * max(1.0, abs(total)))
     received = books.supplier_eur + books.operator_eur + books.network_eur + books.state_eur
     assert total == pytest.approx(received, abs=1e-9 * max(1.0, abs(received)))
+    _accounts_hold_what_the_books_say(ledger, books)
+    for line, (_, quantity) in LINES.items():
+        posted = ledger[ledger["line"] == line]
+        if quantity:
+            whole = float(each[quantity].abs().sum())
+            gap = float(posted["energy_kwh"].sum()) - float(each[quantity].sum())
+            assert abs(gap) <= 1e-9 * max(1.0, whole), line
+        owed = np.where(posted["debit"] == posted["prosumer"].astype(str), 1.0, -1.0)
+        gap = float((owed * posted["amount_eur"]).sum()) - float(each[f"{line}_eur"].sum())
+        assert abs(gap) <= 1e-9 * max(1.0, float(each[f"{line}_eur"].abs().sum())), line
     # double entry: all accounts together come to nothing, and energy is the meter's
     accounts = (
         ledger.groupby("debit")["amount_eur"]

@@ -40,6 +40,7 @@ def home(net: float, charge: float = 3.0, discharge: float = 2.0, **more: float)
         "most_charge_kw": charge,
         "most_discharge_kw": discharge,
         "retail_eur_per_kwh": 0.20,
+        "bid_limit_eur_per_kwh": 0.20,
         "feed_in_eur_per_kwh": 0.10,
     } | more
 

@@ -120,3 +120,20 @@ def test_the_dynamic_gain_follows_the_surplus_within_its_bounds() -> None:
     delta = np.array([0.05, 0.01, 0.01, 0.08])  # balance; least; half of the band; most
     assert cleared.sell_price_eur_per_kwh == pytest.approx(feed_in + delta)
     assert cleared.buy_price_eur_per_kwh == pytest.approx(retail - delta)
+
+
+def test_where_a_form_has_no_price_linear_stands_in_and_is_told() -> None:
+    """Feed-in below nothing: Liu's form divides by it. Lanes are told apart; no trade, no word."""
+    orders = Orders(
+        np.arange(2), np.array([[1.0, -2.0], [1.0, -2.0], [0.0, -2.0]]), np.zeros((3, 2)),
+        np.zeros((3, 2)),
+    )  # fmt: skip
+    retail, feed_in = np.full((3, 2), 0.2), np.array([[0.05] * 2, [-0.05] * 2, [-0.05] * 2])
+    context = MarketContext(retail, feed_in)
+    for form in ("liu_2017", "compensated"):
+        clearing = SupplyDemandRatio(form=form).clear(orders, context)
+        assert np.asarray(clearing.fallback).tolist() == [False, True, False]
+    linear = SupplyDemandRatio(form="linear").clear(orders, context)
+    assert not np.any(linear.fallback)
+    stood_in = SupplyDemandRatio(form="liu_2017").clear(orders, context)
+    assert stood_in.sell_price_eur_per_kwh[1] == linear.sell_price_eur_per_kwh[1]

@@ -20,7 +20,6 @@ from cosim.errors import InputError, PluginError
 from cosim.policy import PolicyContext
 from cosim.scenario import load_scenario
 from cosim.simulation import Simulation
-from cosim.training.days import SUMMER_WEEK, WINTER_WEEK, is_test_day, training_blocks
 from cosim.training.export import Description, Input, Scaling, to_onnx, write_bundle
 from cosim.training.judge import Period, judge, paired_interval
 from cosim.training.lane import Lane, Purse, stored_value
@@ -148,14 +147,6 @@ def rows(case: Case) -> np.ndarray:
 
 def half(case: Case) -> np.ndarray:
     return np.full(len(case.population), 0.5)
-
-
-def test_no_training_day_is_a_test_day() -> None:
-    firsts = training_blocks(366, 3)
-    days = {first + offset for first in firsts for offset in range(3)}
-    assert len(days) > 200
-    assert not any(is_test_day(day) for day in days)
-    assert not days & ({*WINTER_WEEK, *SUMMER_WEEK} | set(range(3, 366, 4)))
 
 
 def test_a_window_is_the_scenario_of_those_days(case: Case) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cosim.bundle.parts import Part, Seeds, Sha256, Supervision, Text, Word
+from cosim.bundle.parts import Calendar, Part, Seeds, Sha256, Supervision, Text, Word
 from cosim.errors import did_you_mean
 from cosim.observe import ACTIONS, FEATURES, Quantity
 
@@ -74,6 +74,7 @@ class Training(Part):
     wall_s: float | None = Field(ge=0.0)
     command: Text
     notes: tuple[Text, ...]
+    calendar: Calendar | None = Field(None, description="days kept from the learner; None: unknown")
 
 
 class Figure(Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import numpy as np
@@ -17,6 +18,33 @@ class Part(BaseModel):
     """Base of the card's parts: frozen, strict, no unknown keys, no infinities."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Calendar(Part):
+    """Which civil days a learner may see; the others are kept from it.
+
+    Days are counted from 2016-01-01 in cycles of ``cycle_days``: those of ``test`` are for judging
+    only, those of ``calibrate`` for the supervisor; so are, for judging, the seven days from each
+    of ``test_weeks`` on, in every year.
+    """
+
+    cycle_days: int = Field(8, ge=1, le=366)
+    test: tuple[int, ...] = (3, 7)
+    calibrate: tuple[int, ...] = (2,)
+    test_weeks: tuple[Annotated[str, StringConstraints(pattern=r"^\d\d-\d\d\z")], ...] = Field(
+        ("01-18", "07-18"), description="month and day of their first days"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Calendar:
+        outside = [d for d in (*self.test, *self.calibrate) if not 0 <= d < self.cycle_days]
+        if outside:
+            raise ValueError(f"day {outside[0]} lies outside a cycle of {self.cycle_days}")
+        if set(self.test) & set(self.calibrate):
+            raise ValueError("a day can be for tests or for calibration, not for both")
+        for week in self.test_weeks:
+            datetime.strptime(f"2016-{week}", "%Y-%m-%d")
+        return self
 
 
 Row = Annotated[tuple[float, ...], Field(min_length=1, max_length=256)]

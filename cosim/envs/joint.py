@@ -9,6 +9,7 @@ import numpy as np
 
 from cosim.case import Case
 from cosim.envs.world import Record, Told, World, rows_of
+from cosim.training.days import CALENDAR, Calendar
 from cosim.training.export import Scaling
 from cosim.training.signals import OBSERVED, named_terms
 
@@ -34,6 +35,7 @@ class JointEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         actions: tuple[str, ...] = ("battery_kw",),
         days: int | None = None,
         record: Record | None = None,
+        calendar: Calendar = CALENDAR,
     ) -> None:
         rows = rows_of(case, seat)
         self.world = World(
@@ -45,6 +47,7 @@ class JointEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             team=1.0,
             days=days,
             record=record,
+            calendar=calendar,
         )
         self.observation_space = self.world.space_seen(len(rows))
         self.action_space = self.world.space_done(len(rows))

@@ -11,6 +11,7 @@ from pettingzoo import ParallelEnv
 
 from cosim.case import Case
 from cosim.envs.world import Record, Told, World, rows_of
+from cosim.training.days import CALENDAR, Calendar
 from cosim.training.export import Scaling
 from cosim.training.signals import OBSERVED, named_terms
 
@@ -38,6 +39,7 @@ class CommunityEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         team: float = 0.0,
         days: int | None = None,
         record: Record | None = None,
+        calendar: Calendar = CALENDAR,
     ) -> None:
         rows = rows_of(case, seat)
         self.world = World(
@@ -49,6 +51,7 @@ class CommunityEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
             team=team,
             days=days,
             record=record,
+            calendar=calendar,
         )
         self.possible_agents = [case.population.names[row] for row in rows]
         self.agents: list[str] = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from cosim.case import Case
 from cosim.envs.world import Record, Told, World, row_of
+from cosim.training.days import CALENDAR, Calendar
 from cosim.training.export import Scaling
 from cosim.training.signals import OBSERVED, named_terms
 
@@ -33,6 +34,7 @@ class SingleEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         actions: tuple[str, ...] = ("battery_kw",),
         days: int | None = None,
         record: Record | None = None,
+        calendar: Calendar = CALENDAR,
     ) -> None:
         self.world = World(
             case,
@@ -42,6 +44,7 @@ class SingleEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             actions=actions,
             days=days,
             record=record,
+            calendar=calendar,
         )
         self.observation_space = self.world.space_seen()
         self.action_space = self.world.space_done()

@@ -13,10 +13,10 @@ from cosim.case import Case
 from cosim.episode import lived, whole
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.simulation import Recorder
-from cosim.training.days import drawn_episode
+from cosim.training.days import CALENDAR, Calendar, blinded, drawn_episode
 from cosim.training.export import Scaling
 from cosim.training.lane import Lane, Turn, stored_value
-from cosim.training.signals import OBSERVED, reach_of, rewards_of, scaling_of
+from cosim.training.signals import OBSERVED, decided, reach_of, rewards_of, scaling_of
 
 Record = Callable[[Case], Recorder]
 
@@ -42,7 +42,8 @@ class World:
     """Runs of a case with the learner serving some rows, one after another.
 
     Without ``days`` every episode is the run of the case itself, with the scenario's own seed and
-    fillings; with it, so many training days are drawn, with a seed and fillings of their own.
+    fillings; with it, so many training days are drawn, with a seed and fillings of their own, and
+    nothing is seen of the days that the calendar keeps from learners.
     """
 
     def __init__(
@@ -56,11 +57,15 @@ class World:
         team: float = 0.0,
         days: int | None = None,
         record: Record | None = None,
+        calendar: Calendar = CALENDAR,
     ) -> None:
+        case = case if days is None else blinded(case, calendar)
+        self.calendar = calendar
         self.case, self.rows, self.days, self.team = case, rows, days, team
         self.scaling = scaling or scaling_of(case, rows, features)
         self.reach = reach_of(case, rows, actions)
         names, value = self.scaling.features, stored_value(case, rows)
+        self._raw = np.zeros((len(rows), len(names)))  # what is to be decided on, unscaled
         self._lane = Lane(rows, value, names, self.reach.names, record)
 
     def space_seen(self, count: int = 1) -> spaces.Box:
@@ -75,13 +80,13 @@ class World:
     def begin(self, random: np.random.Generator) -> Told:
         """Start an episode; nothing is worth anything yet."""
         drawn = whole(self.case) if self.days is None else None
-        episode = drawn or drawn_episode(self.case, self.days or 1, random)
+        episode = drawn or drawn_episode(self.case, self.days or 1, random, self.calendar)
         turn = self._lane.reset(lived(self.case, episode))
         return self._told(turn, np.zeros((len(self.rows), 3)))
 
     def step(self, shares: np.ndarray) -> Told:
         """Decide by actions in [-1, 1] ``[m, a]``, and run on to the next decision."""
-        turn, worth = self._lane.step(self.reach(shares))
+        turn, worth = self._lane.step(decided(self.reach, self.scaling, shares, self._raw))
         rating = self.case.population.rating_kw[self.rows]
         return self._told(turn, rewards_of(worth, rating, self.team))
 
@@ -90,7 +95,7 @@ class World:
         self._lane.close()
 
     def _told(self, turn: Turn, rewards: np.ndarray) -> Told:
-        seen = self.scaling(turn.observations)
+        self._raw, seen = turn.observations, self.scaling(turn.observations)
         return Told(seen, rewards, turn.present, turn.interval, turn.over)
 
 

@@ -64,6 +64,7 @@ class Clearing:
     volume_kwh: np.ndarray
     buy_price_eur_per_kwh: np.ndarray
     sell_price_eur_per_kwh: np.ndarray
+    fallback: np.ndarray | bool = False  # [...], another form stood in for the mechanism's own
 
     def __post_init__(self) -> None:
         freeze(self)

@@ -14,12 +14,14 @@ are those of the published formulas. Where a form divides by no positive price, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from cosim.markets._pool import Pool, Situation
+from cosim.markets._pool import Pool, Situation, situation
+from cosim.markets.base import Clearing, MarketContext, Orders
 
 
 class SupplyDemandRatio(Pool):
@@ -32,6 +34,14 @@ class SupplyDemandRatio(Pool):
         0.01, ge=0.0, le=1.0, description="c of the compensated form, at most the band"
     )
 
+    def clear(self, orders: Orders, context: MarketContext) -> Clearing:
+        """Match pro rata, and say where ``linear`` stood in."""
+        clearing = super().clear(orders, context)
+        if self.form == "linear":
+            return clearing
+        own = _has_form(situation(orders.quantity_kwh, context))
+        return replace(clearing, fallback=(clearing.volume_kwh > 0.0) & ~own)
+
     def prices(self, at: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Return the price of the ratio for both sides."""
         feed_in, retail, ratio = at.feed_in_eur_per_kwh, at.retail_eur_per_kwh, at.ratio
@@ -43,6 +53,11 @@ class SupplyDemandRatio(Pool):
             added = self.compensation_eur_per_kwh if self.form == "compensated" else 0.0
             floor = np.minimum(feed_in + added, retail)
             curve = floor * retail / ((retail - floor) * short + floor)
-            price = np.where((feed_in > 0.0) & (feed_in < retail), curve, linear)
+            price = np.where(_has_form(at), curve, linear)
         price = np.minimum(np.maximum(price, feed_in), retail)
         return price, price
+
+
+def _has_form(at: Situation) -> np.ndarray:
+    """Return where the published forms have a price: above nothing, and within a band."""
+    return (at.feed_in_eur_per_kwh > 0.0) & (at.feed_in_eur_per_kwh < at.retail_eur_per_kwh)

@@ -7,8 +7,12 @@ import numpy as np
 from cosim.metrics.base import Facts, kpi, sums
 from cosim.metrics.statistics import concentration, extreme, ratio, total
 
+#: a possible trade within this much of nothing is rounding [kWh]
+ROUNDING_KWH = 1e-9
+
 sums(
     {
+        "fallback_clearings": "fallback_clearings",
         "traded_kwh": "volume_kwh",
         "welfare_eur": "welfare_eur",
         "welfare_loss_eur": "welfare_loss_eur",
@@ -33,8 +37,8 @@ def _undeliverable(facts: Facts) -> float:
 @kpi("silent_intervals")
 def _silent_intervals(facts: Facts) -> float:
     series = facts.interval
-    both = (series["offered_kwh"] > 0.0) & (series["requested_kwh"] > 0.0)
-    return float((both & (series["volume_kwh"] == 0.0)).sum())
+    possible = series["possible_kwh"] > ROUNDING_KWH
+    return float((possible & (series["volume_kwh"] == 0.0)).sum())
 
 
 # ---------------------------------------------------------------- prices

@@ -117,7 +117,10 @@ def _rows(items: Sequence[Any], read: Callable[[Any], Any], width: int) -> np.nd
     """Return ``[len(items), width]`` of one array per item."""
     if not items:
         return np.zeros((0, width))
-    return np.concatenate([read(item) for item in items]).reshape(len(items), width)
+    values = [read(item) for item in items]
+    if all(value is values[0] for value in values):  # nothing of the kind all day
+        return np.broadcast_to(values[0], (len(items), width))
+    return np.concatenate(values).reshape(len(items), width)
 
 
 def _moved(guarded: Guarded) -> np.ndarray:
@@ -161,6 +164,7 @@ def _rounds(day: Day, scope: Scope) -> tuple[Columns, Columns]:
         "orders_sent": sent.sum(-1, dtype=np.int32),
         "orders_late_or_lost": (sent & ~o["arrived"]).sum(-1, dtype=np.int32),
         "co2_kg_per_kwh": _scalars(trades, lambda t: t.asked.prices.co2_kg_per_kwh),
+        "fallback": _scalars(trades, lambda t: t.clearing.fallback, bool),
     }
 
 
@@ -231,6 +235,7 @@ def _market(items: list[Interval], o: Columns, book: Columns) -> Columns:
         **_prices([item.trade.total for item in items]),
         "orders_sent": by_round(book["orders_sent"]).sum(1),
         "orders_late_or_lost": by_round(book["orders_late_or_lost"]).sum(1),
+        "fallback_clearings": by_round(book["fallback"]).sum(1).astype(float),
         "welfare_eur": by_round(book["welfare_eur"]).sum(1),
         "welfare_loss_eur": by_round(book["welfare_loss_eur"]).sum(1),
         "co2_kg_per_kwh": by_round(book["co2_kg_per_kwh"])[:, -1],

@@ -31,7 +31,7 @@ _SUMS = (
 _MARKET = (
     "volume_kwh", "offered_kwh", "requested_kwh", "possible_eur", "welfare_eur", "welfare_loss_eur",
     "orders_sent", "orders_late_or_lost", "slack_import_kwh", "slack_export_kwh", "losses_kwh",
-    "co2_kg_per_kwh",
+    "co2_kg_per_kwh", "fallback_clearings",
 )  # fmt: skip
 _REQUESTS = {
     "request_not_finite": Reason.NOT_FINITE,
@@ -49,9 +49,8 @@ EVALUATION = (
     "dead_share", "co2_kg_per_kwh", "co2_kg", "bill_eur", "baseline_eur", "wear_eur", "load_kwh",
     "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "network_eur", "demand_eur", "taxes_eur",
     "imbalance_kwh", "imbalance_eur", "imbalance_gain_eur", "curtailed_kwh", "soc_mean",
-    "orders_sent",
-    "orders_late_or_lost", *_REQUESTS, "interventions", "intervention_kwh", "delivery_deviations",
-    "delivery_deviation_kwh", "device_breaches", "status",
+    "orders_sent", "orders_late_or_lost", "fallback_clearings", *_REQUESTS, "interventions",
+    "intervention_kwh", "delivery_deviations", "delivery_deviation_kwh", "device_breaches", "status",
 )  # fmt: skip
 
 

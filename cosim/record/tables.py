@@ -16,10 +16,12 @@ from cosim.errors import InputError, Problem, did_you_mean
 from cosim.feeder.state import SolveStatus
 from cosim.reason import Reason
 from cosim.record.day import Columns, Scope, Stack
-from cosim.settlement import ACCOUNTS, LINES
+from cosim.settlement import ACCOUNTS, LINES, OPERATOR
 
 #: an executed power this close to the guarded one [kW] is no deviation
 SAME_KW = 1e-9
+#: sums of payments within this share of them are rounding
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ _PROSUMER = (
 _MARKET = (
     "round", "offered_kwh", "requested_kwh", "volume_kwh", "buy_price_eur_per_kwh",
     "sell_price_eur_per_kwh", "orders_sent", "orders_late_or_lost", "welfare_eur",
-    "welfare_loss_eur", "co2_kg_per_kwh",
+    "welfare_loss_eur", "fallback", "co2_kg_per_kwh",
 )  # fmt: skip
 _SOLVES = ("iterations", "residual_pu", "slack_p_kw", "slack_q_kvar", "losses_kw")
 
@@ -158,6 +160,7 @@ def _ledger(stack: Stack, scope: Scope) -> Table:
         _postings(stack.prosumer, number, len(names) + ACCOUNTS.index(line.account))
         for number, line in enumerate(LINES.values())
     ]
+    parts.append(_surplus(stack.prosumer, len(names)))
     post = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.lexsort((post["line"], post["who"], post["row"]))
     post = {name: values[order] for name, values in post.items()}
@@ -168,8 +171,10 @@ def _ledger(stack: Stack, scope: Scope) -> Table:
     np.divide(amount, energy, out=price, where=energy != 0.0)
     return {
         **_when(scope, stack.market["interval"][post["row"]]),
-        "prosumer": _text(post["who"], names),
-        "line": _text(post["line"], tuple(LINES)),
+        "prosumer": _text(
+            np.where(post["who"] < len(names), post["who"], len(names)), (*names, "")
+        ),
+        "line": _text(post["line"], (*LINES, "surplus")),
         "debit": _text(np.where(pays, post["who"], post["other"]), accounts),
         "credit": _text(np.where(pays, post["other"], post["who"]), accounts),
         "energy_kwh": energy,
@@ -187,6 +192,20 @@ def _postings(p: Columns, line: int, other: int) -> Columns:
     return {
         "row": row, "who": who, "line": np.full(len(row), line), "other": np.full(len(row), other),
         "energy": energy[row, who], "amount": amount[row, who],
+    }  # fmt: skip
+
+
+def _surplus(p: Columns, prosumers: int) -> Columns:
+    """Return what the pool of all trades hands to its operator, where it keeps anything."""
+    kept = p["trade_eur"].sum(1)
+    scale = np.maximum(1.0, np.abs(p["trade_eur"]).sum(1))
+    row = np.flatnonzero(np.abs(kept) > ROUNDING * scale)
+    pool, operator = (
+        prosumers + ACCOUNTS.index(name) for name in (LINES["trade"].account, OPERATOR)
+    )
+    return {
+        "row": row, "who": np.full(len(row), pool), "line": np.full(len(row), len(LINES)),
+        "other": np.full(len(row), operator), "energy": np.zeros(len(row)), "amount": kept[row],
     }  # fmt: skip
 
 

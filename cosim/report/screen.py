@@ -79,19 +79,25 @@ _DIGITS = {"EUR": 2, "EUR/kWh": 4, "kWh": 1, "kW": 1, "%": 1, "p.u.": 4, "kg": 1
 
 def kpi_table(summaries: Mapping[str, RunSummary]) -> Table:
     """Return the key figures, a column for each run."""
+    return kpi_columns({name: summary.kpis for name, summary in summaries.items()})
+
+
+def kpi_columns(kpis: Mapping[str, Mapping[str, float]]) -> Table:
+    """Return the key figures of runs by their names, a column for each."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("")
     table.add_column("unit", style="dim")
-    for name in summaries:
-        table.add_column(name, justify="right")
+    for name in kpis:
+        table.add_column(escape(name), justify="right")
     for section, rows in SECTIONS.items():
         table.add_row(f"[bold]{section}[/bold]")
         for kpi, label in rows.items():
             unit = glossary.KPIS[kpi].unit
-            values = [shown(kpi, summary.kpis.get(kpi, math.nan)) for summary in summaries.values()]
+            values = [shown(kpi, own.get(kpi, math.nan)) for own in kpis.values()]
             table.add_row(f"  {label}", "" if unit == "-" else unit, *values)
         table.add_section()
     return table

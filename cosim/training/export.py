@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,12 @@ __all__ = ["Description", "Input", "Scaling", "to_onnx", "write_bundle"]
 
 #: below this rating [kW] a ratio to the rating is taken to this
 LEAST_RATING_KW = 0.1
+
+
+#: the features that bound what is feasible
+HELD = ("most_charge_kw", "most_discharge_kw")
+HAIR = 1.0 - 1e-6
+ShareOf = Literal["rating", "feasible"]
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,20 @@ class Input:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Scaling of raw observations ``[m, d]`` in float32, the same in training and in the graph."""
+    """Scaling of raw observations ``[m, d]`` in float32, the same in training and in the graph.
+
+    ``share_of`` says what an action from -1 to 1 is a share of: the battery's rating, or what it
+    can hold for the interval, discharging and charging.
+    """
 
     inputs: tuple[Input, ...]
     limit: float = 5.0
+    share_of: ShareOf = "rating"
+
+    def __post_init__(self) -> None:
+        missing = [name for name in HELD if name not in self.features]
+        if self.share_of == "feasible" and missing:
+            raise ValueError(f"shares of what is feasible need the feature {missing[0]}")
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -54,6 +70,16 @@ class Scaling:
     def rating(self) -> int:
         """The column of the battery's rating."""
         return self.features.index(RATING)
+
+    def held_kw(self, shares: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        """Return the battery power of shares ``[..., m]`` of what is feasible.
+
+        A hair less than all, so that rounding in float32 asks for nothing the guard must cut.
+        """
+        seen = np.asarray(observations, dtype=np.float32)
+        charge, discharge = (seen[..., self.features.index(name)] for name in HELD)
+        share = np.clip(np.asarray(shares, np.float32), -1.0, 1.0) * np.float32(HAIR)
+        return np.maximum(share, 0.0) * charge - np.maximum(-share, 0.0) * discharge
 
     def constants(self) -> dict[str, np.ndarray]:
         """Return the constants of the graph's first nodes, all ``[1, d]`` float32."""
@@ -73,37 +99,65 @@ class Scaling:
         return np.clip((ratio - c["offset"]) * c["factor"], -self.limit, self.limit)
 
 
-def to_onnx(policy: Any, scaling: Scaling) -> bytes:
+def to_onnx(policy: Any, scaling: Scaling, agents: tuple[str, ...] = ()) -> bytes:
     """Return the graph of a stable-baselines3 ``MlpPolicy`` (PPO, SAC, TD3), deterministic.
 
-    Its single action in [-1, 1] is the battery power as a share of the rating.
+    Its actions in [-1, 1], one for each of the ``agents`` of a joint policy, are battery powers as
+    shares of what the scaling says.
     """
+    ports = Ports(scaling.features, ("battery_kw",), agents)
     actor = actor_of(policy)
-    if actor.low.shape != (1,) or (actor.low, actor.high) != (-1.0, 1.0):
-        raise PluginError("the action space must be one share of the rating from -1 to 1")
+    bounds = (actor.low == -1.0).all() and (actor.high == 1.0).all()
+    if actor.low.shape != (ports.count,) or not bounds:
+        raise PluginError("the action space must be one share from -1 to 1 for each agent")
     sketch = Sketch()
-    rating, value = _scaled(sketch, scaling)
+    value = _scaled(sketch, scaling, ports)
     for layer in actor.layers:
         value = put_layer(sketch, value, layer)
-    sketch.put("Mul", bounded(sketch, value, actor), rating, output="action")
-    return finished(sketch, Ports(scaling.features, ("battery_kw",)))
+    share = bounded(sketch, value, actor)
+    if scaling.share_of == "rating":
+        sketch.put("Mul", share, _picked(sketch, ports, RATING), output="action")
+    else:
+        _put_held(sketch, share, ports)
+    return finished(sketch, ports)
 
 
-def _scaled(sketch: Sketch, scaling: Scaling) -> tuple[str, str]:
-    """Add what leads from raw features to the rating, and to what the network sees."""
-    c = {name: sketch.constant(array) for name, array in scaling.constants().items()}
-    column = sketch.constant(np.array([scaling.rating]), np.int64)
-    rating = sketch.put("Gather", "observation", column, options={"axis": 1})
+def _put_held(sketch: Sketch, share: str, ports: Ports) -> None:
+    """Add what turns shares of what is feasible into power, as :meth:`Scaling.held_kw`."""
+    share = sketch.put("Mul", share, sketch.constant(HAIR))
+    charge, discharge = (_picked(sketch, ports, name) for name in HELD)
+    up = sketch.put("Mul", sketch.put("Relu", share), charge)
+    down = sketch.put("Mul", sketch.put("Relu", sketch.put("Neg", share)), discharge)
+    sketch.put("Sub", up, down, output="action")
+
+
+def _picked(sketch: Sketch, ports: Ports, name: str, times: int = 1) -> str:
+    """Add the column of a feature of each agent, each so many times."""
+    places = np.repeat(ports.columns([name]), times)
+    return sketch.put("Gather", "observation", sketch.constant(places, np.int64),
+                      options={"axis": 1})  # fmt: skip
+
+
+def _scaled(sketch: Sketch, scaling: Scaling, ports: Ports) -> str:
+    """Add what leads from raw features to what the network sees."""
+    tiled = {k: np.tile(array, (1, ports.count)) for k, array in scaling.constants().items()}
+    c = {name: sketch.constant(array) for name, array in tiled.items()}
+    rating = _picked(sketch, ports, RATING, len(scaling.inputs))
     safe = sketch.put("Max", rating, sketch.constant(LEAST_RATING_KW))
     divisor = sketch.put("Add", sketch.put("Mul", safe, c["per_rating"]), c["not_per_rating"])
     centred = sketch.put("Sub", sketch.put("Div", "observation", divisor), c["offset"])
     factored = sketch.put("Mul", centred, c["factor"])
     ends = (sketch.constant(-scaling.limit), sketch.constant(scaling.limit))
-    return rating, sketch.put("Clip", factored, *ends)
+    return sketch.put("Clip", factored, *ends)
 
 
 def write_bundle(
-    folder: Path, model: bytes, scaling: Scaling, seen: np.ndarray, description: Description
+    folder: Path,
+    model: bytes,
+    scaling: Scaling,
+    seen: np.ndarray,
+    description: Description,
+    agents: tuple[str, ...] = (),
 ) -> Bundle:
     """Write a bundle and return it loaded; ``seen`` ``[m >= 8, d]`` become golden vectors.
 
@@ -113,5 +167,6 @@ def write_bundle(
     columns = Columns(
         tuple(feature_column(item.name, item.low, item.high) for item in scaling.inputs),
         (action_column("battery_kw", -rating, rating),),
+        agents,
     )
     return write(folder, model, columns, seen, description)

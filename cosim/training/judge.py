@@ -56,11 +56,16 @@ def judge(
     }  # fmt: skip
 
 
+def cut_for(case: Case, period: Period, seed: int) -> Case:
+    """Return the run of a period, batteries filled by a draw of seed and first day."""
+    share = generator(seed, "judge", "filling", period.first).random(len(case.population))
+    return window(case, period.first, period.days, share)
+
+
 def _cost(
     case: Case, seat: str, policy: Policy, period: Period, seed: int
 ) -> tuple[float, float, float]:
-    share = generator(seed, "judge", "filling", period.first).random(len(case.population))
-    cut = window(case, period.first, period.days, share)
+    cut = cut_for(case, period, seed)
     seats = tuple(
         replace(s, policy=policy, supervisor=None) if s.name == seat else s for s in cut.seats
     )

@@ -6,7 +6,7 @@ The same for every training environment, so that what is learnt in one is told a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from cosim.arrays import freeze
 from cosim.case import Case
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.observe import ACTIONS, FEATURES
-from cosim.training.export import RATING, Input, Scaling
+from cosim.training.export import HELD, RATING, Input, Scaling, ShareOf
 
 #: rewards are worth per kW of rating [EUR/kW] times this, so that all sizes learn alike
 REWARD_SCALE = 10.0
@@ -54,6 +54,19 @@ class Reach:
         shares = np.clip(np.asarray(shares, dtype=np.float64), -1.0, 1.0)
         middle, half = 0.5 * (self.high + self.low), 0.5 * (self.high - self.low)
         return np.asarray(middle + half * shares)
+
+
+def decided(reach: Reach, scaling: Scaling, shares: np.ndarray, raw: np.ndarray) -> np.ndarray:
+    """Return decisions ``[..., m, a]`` of shares, given raw observations ``[..., m, d]``.
+
+    As the bundle of the scaling will: battery power as a share of the rating, or of what the
+    battery can hold for the interval.
+    """
+    decisions = reach(shares)
+    if scaling.share_of == "feasible" and "battery_kw" in reach.names:
+        place = reach.names.index("battery_kw")
+        decisions[..., place] = scaling.held_kw(np.asarray(shares)[..., place], raw)
+    return decisions
 
 
 def reach_of(case: Case, rows: np.ndarray, actions: Sequence[str]) -> Reach:
@@ -97,25 +110,37 @@ def scaling_of(case: Case, rows: np.ndarray, features: Sequence[str] = OBSERVED)
     return Scaling(tuple(_input(name, *ranges[name]) for name in features))
 
 
-def rewards_of(worth_eur: np.ndarray, rating_kw: np.ndarray, team: float) -> np.ndarray:
-    """Return rewards by terms ``[..., m, 3]`` of what an interval was worth ``[..., m, 3]``.
+def rewards_of(
+    worth_eur: np.ndarray,
+    rating_kw: np.ndarray,
+    team: float,
+    everybody_eur: np.ndarray | None = None,
+    community: float = 0.0,
+) -> np.ndarray:
+    """Return rewards by terms ``[..., m, T]`` of what an interval was worth ``[..., m, T]``.
 
     Per kW of rating (of 1 kW without a battery), times :data:`REWARD_SCALE`; to the share ``team``
-    the worth is that of all together: alone, each would sell until the price is gone for all.
+    the worth is that of all learners together: alone, each would sell until the price is gone for
+    all. To the share ``community`` it is that of everybody, ``everybody_eur`` ``[..., T]``.
     """
     size = np.where(rating_kw > 0.0, rating_kw, 1.0)
     own = worth_eur / size[:, None]
-    everybody = worth_eur.sum(-2, keepdims=True) / size.sum()
-    return REWARD_SCALE * (own + team * (everybody - own))
+    together = worth_eur.sum(-2, keepdims=True) / size.sum()
+    reward = own + team * (together - own)
+    if community and everybody_eur is not None:
+        reward = reward + community * (everybody_eur[..., None, :] / size.sum() - own)
+    return np.asarray(REWARD_SCALE * reward)
 
 
-def named_terms(rewards: np.ndarray) -> list[dict[str, float]]:
-    """Return rewards ``[m, 3]`` as ``reward_<term>``, one dictionary for each row."""
-    terms = zip(*rewards.T.tolist(), strict=True)
-    return [  # written out: thousands of small containers a step keep the collector busy
-        {"reward_bill": bill, "reward_wear": wear, "reward_stored": stored}
-        for bill, wear, stored in terms
-    ]
+def named_terms(
+    rewards: np.ndarray, names: Sequence[str] = ("bill", "wear", "stored")
+) -> list[dict[str, float]]:
+    """Return rewards ``[m, T]`` as ``reward_<term>``, one dictionary for each row."""
+    if len(names) == 3:  # written out: thousands of small containers a step keep the collector busy
+        one, two, three = (f"reward_{name}" for name in names)
+        return [{one: a, two: b, three: c} for a, b, c in zip(*rewards.T.tolist(), strict=True)]
+    keys = [f"reward_{name}" for name in names]
+    return [dict(zip(keys, row, strict=True)) for row in rewards.tolist()]
 
 
 def _check(what: str, names: Sequence[str], known: tuple[str, ...]) -> None:
@@ -128,6 +153,25 @@ def _check(what: str, names: Sequence[str], known: tuple[str, ...]) -> None:
         problems = [Problem(f"no {what} to learn with", remedy=f"there are {', '.join(known)}")]
     if problems:
         raise InputError(problems)
+
+
+def learnt_scaling(
+    case: Case, rows: np.ndarray, features: Sequence[str], share_of: ShareOf
+) -> Scaling:
+    """Return a scaling for learning: powers per kW of rating, other ranges to about [-1, 1]."""
+    wanted = tuple(dict.fromkeys((*features, *(HELD if share_of == "feasible" else ()))))
+    plain = scaling_of(case, rows, wanted)
+    powers = {"measured_load_kw", "measured_pv_kw", "forecast_load_kw", "forecast_pv_kw",
+              "forecast_net_kw", *HELD}  # fmt: skip
+    inputs = [
+        replace(item, offset=0.0, scale=1.0, per_rating=True)
+        if item.name in powers
+        else replace(item, offset=1.0, scale=0.02)
+        if item.name == "vm_pu"
+        else item
+        for item in plain.inputs
+    ]
+    return Scaling(tuple(inputs), share_of=share_of)
 
 
 def _input(name: str, low: float, high: float) -> Input:

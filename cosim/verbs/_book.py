@@ -82,8 +82,8 @@ def cleared(market: Market, rows: Sequence[Row], seed: int = 0) -> dict[str, Any
     order, orders, context = _book(market, rows, seed)
     clearing = market.clear(orders, context)
     average_buy, average_sell = average_prices(orders, clearing, context)
-    fills = np.zeros(len(rows))
-    fills[order] = clearing.fills_kwh
+    fills, payments = np.zeros(len(rows)), np.zeros(len(rows))
+    fills[order], payments[order] = clearing.fills_kwh, clearing.payment_eur
     return {
         "volume_kwh": float(clearing.volume_kwh),
         "buy_price_eur_per_kwh": _or_none(clearing.buy_price_eur_per_kwh),
@@ -91,6 +91,7 @@ def cleared(market: Market, rows: Sequence[Row], seed: int = 0) -> dict[str, Any
         "average_buy_price_eur_per_kwh": _or_none(average_buy),
         "average_sell_price_eur_per_kwh": _or_none(average_sell),
         "fills_kwh": [float(fill) + 0.0 for fill in fills],
+        "payments_eur": [float(payment) + 0.0 for payment in payments],
         "welfare_eur": float(welfare_eur(orders, clearing, context)),
         "operator_surplus_eur": _surplus(clearing.payment_eur),
     }
@@ -160,15 +161,18 @@ def _or_none(value: Any) -> float | None:
 def shown(market: Market, rows: Sequence[Row], outcome: dict[str, Any]) -> str:
     """Return the outcome as a table of what was cleared and a line for each figure."""
     energy = "metered [kWh]" if market.on_metered else "quantity [kWh]"
-    head = ("prosumer", energy, "limit [EUR/kWh]", "filled [kWh]")
+    head = ("prosumer", energy, "limit [EUR/kWh]", "filled [kWh]", "pays [EUR]")
     table = [head] + [
         (
             row.prosumer,
             f"{_energy(market, row):g}",
             "-" if row.price_eur_per_kwh is None else f"{row.price_eur_per_kwh:g}",
             f"{fill:g}",
+            f"{payment:.6g}",
         )
-        for row, fill in zip(rows, outcome["fills_kwh"], strict=True)
+        for row, fill, payment in zip(
+            rows, outcome["fills_kwh"], outcome["payments_eur"], strict=True
+        )
     ]
     figures = [
         ("volume", outcome["volume_kwh"], "kWh"),
@@ -180,6 +184,7 @@ def shown(market: Market, rows: Sequence[Row], outcome: dict[str, Any]) -> str:
         ("kept by the operator", outcome["operator_surplus_eur"], "EUR"),
     ]
     lines = [
-        (name, "-" if value is None else f"{value:.6g} {unit}") for name, value, unit in figures
+        (name, "-" if value is None else f"{value + 0.0:.6g} {unit}")
+        for name, value, unit in figures
     ]
     return columns(table) + "\n\n" + columns(lines)

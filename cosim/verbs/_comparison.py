@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import io
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping
@@ -26,13 +23,13 @@ from cosim.report.compare import draw_comparison
 from cosim.simulation import Simulation
 from cosim.verbs import _screen
 from cosim.verbs._common import load, ready, take_plugins, warn
+from cosim.verbs._csv_text import csv_text
 from cosim.verbs._doubts import doubts
+from cosim.verbs._listed import plugins_of
 from cosim.verbs._progress import Ticker, bar
 from cosim.verbs._running import Say, overrides
-from cosim.yaml_nodes import INVISIBLE, Node, Position, parse_nodes, shown
 
 TABLE, PICTURE = "compare.csv", "compare.png"
-_HERE = Position("--markets", 0, 0)
 
 
 #: key figures that are lines of the table and columns of the file, and their labels
@@ -88,47 +85,11 @@ def chosen(text: str | None) -> dict[str, Any]:
     known = plugins.names("market")
     if text is None:
         return {name: name for name in known}
-    if INVISIBLE.search(text):
-        raise InputError(Problem("invisible characters", str(_HERE), remedy="type it anew"))
-    problems: list[Problem] = []
-    node = parse_nodes(f"[{text}]", lambda mark: _HERE, problems)
-    items = _plain(node) if node else []
-    found: dict[str, Any] = {}
-    for item in items:
-        kind = item.get("kind") if isinstance(item, dict) else item
-        if not isinstance(kind, str):
-            what = f"{shown(item)} is no market"
-            remedy = "write names, or {kind: NAME, option: value}"
-        elif kind not in known:
-            what, remedy = f"unknown market '{kind}'", did_you_mean(kind, known)
-        elif _label(item) in found:
-            what, remedy = f"'{_label(item)}' stands twice", "keep one of them"
-        else:
-            found[_label(item)] = item
-            continue
-        problems.append(Problem(what, str(_HERE), remedy=remedy))
-    if not items and not problems:
-        problems.append(Problem("no market", str(_HERE), remedy="write names, with commas"))
-    if problems:
-        raise InputError(problems)
-    return found
 
+    def unknown(kind: str) -> tuple[str, str] | None:
+        return None if kind in known else (f"unknown market '{kind}'", did_you_mean(kind, known))
 
-def _plain(node: Node) -> Any:
-    if isinstance(node.value, dict):
-        return {name: _plain(below) for name, below in node.value.items()}
-    return [_plain(item) for item in node.value] if isinstance(node.value, list) else node.value
-
-
-def _label(item: Any) -> str:
-    if isinstance(item, str):
-        return item
-    options = (
-        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in item.items()
-        if name != "kind"
-    )
-    return " ".join([item["kind"], *options])
+    return plugins_of(text, "--markets", "market", unknown)
 
 
 def cases_of(scenario: str, changes: list[str], markets: str | None) -> dict[str, Case]:
@@ -174,13 +135,8 @@ def _simulated(case: Case, name: str, say: Say) -> RunSummary:
 
 def _csv(kpis: Mapping[str, Mapping[str, float]]) -> str:
     """Return one line per market; an empty cell where a figure was not measured."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["market", *FIGURES])
-    for name, own in kpis.items():
-        values = (own[figure] for figure in FIGURES)
-        writer.writerow([name, *("" if math.isnan(x) else repr(x) for x in values)])
-    return text.getvalue()
+    rows = ([name, *(float(own[figure]) for figure in FIGURES)] for name, own in kpis.items())
+    return csv_text(["market", *FIGURES], rows)
 
 
 def _print(kpis: Mapping[str, Mapping[str, float]]) -> None:

@@ -12,7 +12,7 @@ from cosim.document import Path
 
 def doubts(case: Case) -> list[str]:
     """Return the warnings of a loaded scenario, each at its line."""
-    found = [*_prices(case), *_batteries(case), *_groups(case), *_grid(case)]
+    found = [*_prices(case), *_gates(case), *_batteries(case), *_groups(case), *_grid(case)]
     at = case.loaded.source.at
     return [f"{at(path)}: {text}" for path, text in found]
 
@@ -39,21 +39,35 @@ def _prices(case: Case) -> Iterator[tuple[Path, str]]:
         yield ("co2", "kg_per_kwh"), text
 
 
+def _gates(case: Case) -> Iterator[tuple[Path, str]]:
+    """Doubt rounds that close before any order can arrive."""
+    grid, least_s = case.grid, case.scenario.latency.min_s
+    lasts_s = min(grid.close_s(0, t) - grid.decide_s(0, t) for t in range(grid.rounds))
+    if least_s >= lasts_s:
+        text = f"every order travels {least_s} s or longer and is late: a round lasts {lasts_s} s"
+        yield ("latency", "min_s"), text
+
+
 def _imbalance(case: Case) -> Iterator[tuple[Path, str]]:
-    """Doubt prices by which it may pay to trade energy that one does not have."""
-    tariffs, grid = case.tariffs, case.grid
-    short, long = tariffs.imbalance.short_eur_per_kwh, tariffs.imbalance.long_eur_per_kwh
-    pays = np.zeros(grid.intervals, dtype=bool)
-    if short is not None:
-        pays |= short < tariffs.worth_eur_per_kwh.max(axis=1)
-    if long is not None:
-        pays |= long > tariffs.feed_in_eur_per_kwh.min(axis=1)
+    """Doubt prices by which it may pay to trade energy that one does not have.
+
+    It never does where the dearest retail price is no more than short costs, and the lowest
+    feed-in price no less than long earns. With the tariff's own prices only a tariff that differs
+    between prosumers can be used so, and only by orders that no forecast backs.
+    """
+    tariffs, grid, imbalance = case.tariffs, case.grid, case.tariffs.imbalance
+    given = imbalance.short_eur_per_kwh is not None or imbalance.long_eur_per_kwh is not None
+    if not given and case.scenario.trade_limit == "physical":
+        return
+    retail, feed_in = tariffs.retail_eur_per_kwh, tariffs.feed_in_eur_per_kwh
+    short, long = imbalance.at(np.arange(grid.intervals), retail, feed_in)
+    pays = (short.min(axis=1) < retail.max(axis=1)) | (long.max(axis=1) > feed_in.min(axis=1))
     if pays.any():
         when = grid.utc(grid.start_s(int(pays.argmax()))).astimezone(grid.zone)
         text = (
             f"trading what one does not have may pay in {pays.sum()} of {grid.intervals} intervals "
-            f"(the first at {when:%Y-%m-%d %H:%M}): short costs less than neighbours' energy may, "
-            "or long earns more than feed-in"
+            f"(the first at {when:%Y-%m-%d %H:%M}): short costs less than retail, or "
+            "long earns more than feed-in"
         )
         yield ("imbalance",), text
 

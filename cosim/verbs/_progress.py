@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -67,3 +67,27 @@ def _draw(name: str, tick: Ticker, over: threading.Event) -> None:
             speed = progress.tasks[0].speed
             rate = f"{speed:.0f} intervals/s" if speed else ""
             progress.update(task, completed=tick.intervals, clock=tick.clock, rate=rate)
+
+
+@contextmanager
+def counted(name: str, total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar of things done on stderr; the block is given what to tell their number to.
+
+    It draws when it is told, without a thread: the block may fork.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn(name), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
+        task = progress.add_task(name, total=total)
+
+        def told(done: int) -> None:
+            progress.update(task, completed=done, refresh=True)
+
+        told(0)
+        yield told

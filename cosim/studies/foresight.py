@@ -1,0 +1,76 @@
+"""Perfect foresight of a trial: the least cost with and without neighbours, and its proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.case import Case
+from cosim.optimum.plan import optimum
+from cosim.optimum.replay import replayed
+from cosim.optimum.world import World, world_of
+from cosim.studies.outcome import watched
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """Least costs of the community in hindsight [EUR/day], and what their plan costs when run.
+
+    No plan of all batteries costs less than ``together_bound_eur``; ``together_eur`` is that of the
+    plan found. ``alone``: everybody for themselves, without neighbours. ``replayed_eur`` is the
+    cost of the plan in the co-simulation, ``replayed_losses_eur`` what the feeder's losses would
+    cost at the mean retail price, which the programme does not know.
+    """
+
+    together_eur: float
+    together_bound_eur: float
+    alone_eur: float
+    alone_bound_eur: float
+    replayed_eur: float
+    replayed_losses_kwh: float
+    replayed_losses_eur: float
+
+
+def foresight(drawn: Case, days: int) -> Foresight:
+    """Return what a trial's case would have cost its community with perfect foresight."""
+    world = charged_world(drawn)
+    together = optimum(drawn, world=world)
+    alone = optimum(drawn, peer_to_peer=False, world=world)
+    run = watched(replayed(drawn, together.battery_kw), np.arange(len(drawn.population)), days)
+    retail = float(drawn.tariffs.drawn_eur_per_kwh.mean())
+    return Foresight(
+        together.cost_eur / days,
+        together.bound_eur / days,
+        alone.cost_eur / days,
+        alone.bound_eur / days,
+        run["community_eur"],
+        run["losses_kwh"],
+        run["losses_kwh"] * retail,
+    )
+
+
+def charged_world(case: Case) -> World:
+    """Return the world of a case with network charges and taxes on drawn energy."""
+    tariffs = case.tariffs
+    charge = tariffs.network_eur_per_kwh + tariffs.taxes_eur_per_kwh
+    local = (
+        tariffs.network_eur_per_kwh * tariffs.network_local_share
+        + tariffs.taxes_eur_per_kwh * tariffs.taxes_local_share
+    )
+    return world_of(case, charge, local / np.where(charge > 0.0, charge, 1.0))
+
+
+def unknown_to_it(case: Case) -> list[str]:
+    """Say which costs of a scenario the programme leaves out; without them its bound still holds.
+
+    Only an imbalance price better than the tariff could make a policy cheaper than the bound.
+    """
+    left = []
+    if case.tariffs.demand_eur_per_kw_month.any():
+        left.append("the demand charge")
+    if case.scenario.losses != "supplier":
+        left.append("billed losses")
+    if case.scenario.guard.network != "none":
+        left.append("limits of the feeder, which the guard keeps")
+    return left

@@ -1,0 +1,145 @@
+"""Checkpoints: all that a training needs to go on as if it had never stopped, in one file.
+
+The file holds tensors and plain values only and is read as such: nothing in it is run. It replaces
+the one before at once, so that there is a whole one at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosim.errors import InputError, OutputError, Problem
+from cosim.training.vec_env import Place
+
+FILE = "checkpoint.pt"
+BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training between two updates; ``asked`` is what it was asked for, as text by name."""
+
+    asked: dict[str, str]
+    rollouts: int
+    slot_steps: int
+    updates: int
+    wall_s: float
+    place: Place
+    weights: dict[str, Any]  # state dictionaries and tensors of the learner
+    buffer: dict[str, Any]  # of an off-policy learner
+    seen: np.ndarray  # [g, d], observations kept for the golden vectors
+    curve: list[dict[str, float]]
+    sums: dict[str, float]  # of rewards since the curve's last row, over ``count`` slot steps
+    count: int
+
+
+def weights_of(model: Any) -> dict[str, Any]:
+    """Return copies of all that a stable-baselines3 model has learnt, optimizers included."""
+    import copy
+
+    parts, tensors = model._get_torch_save_params()
+    found = {name: copy.deepcopy(_part(model, name).state_dict()) for name in parts}
+    return found | {name: getattr(model, name).detach().clone() for name in tensors}
+
+
+def put_weights(model: Any, weights: dict[str, Any]) -> None:
+    """Give a model what :func:`weights_of` returned."""
+    parts, tensors = model._get_torch_save_params()
+    for name in parts:
+        _part(model, name).load_state_dict(weights[name])
+    for name in tensors:
+        getattr(model, name).data.copy_(weights[name])
+
+
+def _part(model: Any, name: str) -> Any:
+    for step in name.split("."):
+        model = getattr(model, step)
+    return model
+
+
+def buffer_of(model: Any) -> dict[str, Any]:
+    """Return what an off-policy learner remembers; nothing of others."""
+    import torch
+
+    memory = getattr(model, "replay_buffer", None)
+    if memory is None:
+        return {}
+    used = memory.buffer_size if memory.full else memory.pos
+    held = {name: torch.from_numpy(getattr(memory, name)[:used].copy()) for name in BUFFER}
+    return held | {"pos": memory.pos, "full": memory.full}
+
+
+def put_buffer(model: Any, held: dict[str, Any]) -> None:
+    """Give an off-policy learner what it remembered."""
+    if not held:
+        return
+    memory = model.replay_buffer
+    for name in BUFFER:
+        getattr(memory, name)[: len(held[name])] = held[name].numpy()
+    memory.pos, memory.full = held["pos"], held["full"]
+
+
+def write(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint in place of the one before; raise OutputError where that fails."""
+    import torch
+
+    values = dict(vars(checkpoint))
+    place = values.pop("place")
+    values |= {
+        "episode": place.episode,
+        "actions": torch.from_numpy(np.array(place.actions)),
+        "seen": torch.from_numpy(np.array(checkpoint.seen)),
+    }
+    trial = folder / f".{FILE}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with trial.open("wb") as file:
+            torch.save(values, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(trial, folder / FILE)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            trial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write '{folder / FILE}': {error}") from None
+
+
+def read(folder: Path, asked: dict[str, str]) -> Checkpoint:
+    """Return the checkpoint of a folder; raise InputError where it is of another training."""
+    import torch
+
+    file = folder / FILE
+    if not file.is_file():
+        raise InputError(
+            Problem("there is no training to resume", str(folder),
+                    remedy="leave --resume out, or name the folder of the training as --out")
+        )  # fmt: skip
+    try:
+        values = torch.load(file, weights_only=True)
+        actions, episode = values.pop("actions").numpy(), values.pop("episode")
+        seen = values.pop("seen").numpy()
+        found = Checkpoint(place=Place(episode, actions), seen=seen, **values)
+    except Exception as error:  # whatever is wrong with the bytes, it is no checkpoint
+        what = f"is no checkpoint this program reads ({type(error).__name__})"
+        raise InputError(Problem(what, str(file))) from None
+    problems = [
+        Problem(f"{name} is not that of the training to resume", str(file), _differs(was, now),
+                "ask for the same, or train anew in another folder")
+        for name in sorted({*found.asked, *asked})
+        for was, now in [(found.asked.get(name, "nothing"), asked.get(name, "nothing"))]
+        if was != now
+    ]  # fmt: skip
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _differs(was: str, now: str) -> str:
+    long = max(len(was), len(now)) > 200
+    return "they differ" if long else f"it was {was}, asked for is {now}"
