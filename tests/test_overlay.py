@@ -157,10 +157,10 @@ def test_null_for_what_is_not_there_is_ignored(override: str, write: Write) -> N
 
 
 def test_a_variant_of_a_child_removes_what_the_scenario_has(write: Write) -> None:
-    write("base.yaml", BASE + "variants: {calm: {seed: 2}}\n")
+    write("base.yaml", BASE + "variants: {calm: {trade_limit: none}}\n")
     child = write("child.yaml", "extends: base.yaml\nvariants: {calm: {disturbances: null}}\n")
     calm = load_scenario(child).variant("calm").scenario
-    assert (calm.seed, calm.disturbances) == (2, ())
+    assert (calm.trade_limit, calm.disturbances) == ("none", ())
 
 
 # ---------------------------------------------------------------- files
