@@ -246,7 +246,7 @@ def _added(rounds: Sequence[Clearing]) -> Clearing:
             )
         )
     payment = np.sum([each.payment_eur for each in rounds], axis=0)
-    fallback = np.any(np.array([each.fallback for each in rounds]), axis=0)
+    fallback = np.any([each.fallback for each in rounds], axis=0)
     return Clearing(fills, payment, np.maximum(fills, 0.0).sum(-1), buy, sell, fallback)
 
 

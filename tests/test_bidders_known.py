@@ -26,7 +26,7 @@ def home(**more: float) -> dict[str, float]:
         "measured_load_kw": 1.0, "measured_pv_kw": 0.0, "energy_kwh": 5.0, "min_kwh": 0.0,
         "max_kwh": 10.0, "rating_kw": 5.0, "efficiency": 0.81, "self_discharge_per_h": 0.0,
         "wear_eur_per_kwh": 0.0, "most_charge_kw": 5.0, "most_discharge_kw": 4.5,
-        "retail_eur_per_kwh": 0.20, "feed_in_eur_per_kwh": 0.10,
+        "retail_eur_per_kwh": 0.20, "bid_limit_eur_per_kwh": 0.20, "feed_in_eur_per_kwh": 0.10,
         "last_price_eur_per_kwh": 0.15, "last_volume_kwh": 0.0,
     } | {f"retail_in_{h}h_eur_per_kwh": 0.20 for h in AHEAD_H} | more  # fmt: skip
 

@@ -64,9 +64,11 @@ class Clearing:
     volume_kwh: np.ndarray
     buy_price_eur_per_kwh: np.ndarray
     sell_price_eur_per_kwh: np.ndarray
-    fallback: np.ndarray | bool = False  # [...], another form stood in for the mechanism's own
+    fallback: np.ndarray = None  # type: ignore[assignment]  # bool, another form stood in
 
     def __post_init__(self) -> None:
+        if self.fallback is None:
+            object.__setattr__(self, "fallback", np.zeros(np.shape(self.volume_kwh), dtype=bool))
         freeze(self)
 
 
