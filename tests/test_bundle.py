@@ -129,12 +129,13 @@ def test_rows_do_not_depend_on_the_batch(shipped: Bundle) -> None:
         assert np.array_equal(shipped.act(seen[-size:]), whole[-size:]), size
 
 
-def test_requests_stay_within_the_rating(shipped: Bundle) -> None:
+def test_requests_stay_within_what_the_battery_can_hold(shipped: Bundle) -> None:
     seen = observations(shipped, 2000)
-    rating = seen[:, shipped.features.index("rating_kw")]
-    assert (np.abs(shipped.act(seen)[:, 0]) <= rating * (1 + 1e-6)).all()
-    seen[:, shipped.features.index("rating_kw")] = 0.0
-    assert not shipped.act(seen).any()
+    most = {
+        name: seen[:, shipped.features.index(f"most_{name}_kw")] for name in ("charge", "discharge")
+    }
+    asked = shipped.act(seen)[:, 0]
+    assert (-most["discharge"] <= asked).all() and (asked <= most["charge"]).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
@@ -239,6 +240,14 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 FINE: list[tuple[str, Any]] = [
     ("training.notes", []), ("training.seeds", []), ("evaluation", "missing"), ("evaluation", None),
     *((f"training.{name}", None) for name in ("scenario", "scenario_sha256", "wall_s")),
+    *((name, wrong) for name in ("training.calendar", "evaluation.foresight", "supervision",
+                                 "evaluation.foresight.captured", "golden.0.state",
+                                 "golden.0.state_after") for wrong in (None, "missing")),
+    *((f"training.calendar.{name}", "missing")
+      for name in ("cycle_days", "test", "calibrate", "test_weeks")),
+    *((f"training.calendar.{name}", []) for name in ("test", "calibrate", "test_weeks")),
+    ("training.calendar", {}),
+    *((name, "missing") for name in ("agents", "absent", "timing.gate_lead_s", "states")),
 ]  # fmt: skip
 PLACES = [path for path in places(read_card(SHIPPED)) if isinstance(path[-1], str)]
 

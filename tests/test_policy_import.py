@@ -272,7 +272,7 @@ def test_an_occupied_place_is_left_alone(deep: Path, tmp_path: Path, capsys: Cap
 def test_show_verify_and_export(tmp_path: Path, capsys: Captured) -> None:
     assert main(["policy", "show", "shared_ppo"]) == 0
     shown = capsys.readouterr().out
-    assert "battery_kw" in shown and "train_shared_policy.py" in shown and "mind:" in shown
+    assert "battery_kw" in shown and "cosim train" in shown and "mind:" in shown
     assert main(["policy", "verify", "shared_ppo"]) == 0
     checks = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("ok  ") for line in checks) == 6 and "sound" in checks[-1]
@@ -301,7 +301,7 @@ def test_a_spoilt_bundle_fails_the_check_it_fails(tmp_path: Path, capsys: Captur
     assert main(["policy", "verify", str(tmp_path / "one")]) == 2
     told = capsys.readouterr()
     assert told.out.count("ok  ") == 4 and "golden vector 2" in told.err
-    assert "train it again: python tools/train_shared_policy.py" in told.err
+    assert "train it again: python -m cosim train" in told.err
 
 
 # ---------------------------------------------------------------- recurrent policies

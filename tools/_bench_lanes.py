@@ -146,13 +146,15 @@ def _vec_env(case: Case) -> SharedVecEnv:
     """Return lanes in which every prosumer learns."""
     from dataclasses import replace
 
+    from cosim.training.days import EVERY_DAY
     from cosim.training.signals import scaling_of
     from cosim.training.vec_env import SharedVecEnv
 
     everybody = np.arange(len(case.population))
     whole = replace(case, seats=(replace(case.seats[0], rows=everybody),))
     scaling = scaling_of(case, everybody)
-    return SharedVecEnv(whole, case.seats[0].name, scaling, lanes=LANES, days=1, seed=1)
+    return SharedVecEnv(whole, case.seats[0].name, scaling, lanes=LANES, days=1, seed=1,
+                        calendar=EVERY_DAY)  # fmt: skip
 
 
 def _env_s(env: SharedVecEnv, repeats: int) -> Sample:

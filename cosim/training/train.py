@@ -49,6 +49,7 @@ class Request:
     judged_days: int = 12
     every_s: float = 60.0
     tensorboard: bool = False
+    licence: str = "not stated"
     command: str = ""
 
 
@@ -253,7 +254,7 @@ def description(
     return Description(
         name=word(request.out.name),
         version="1",
-        licence="not stated",
+        licence=_ascii(request.licence) or "not stated",
         framework=f"stable-baselines3 {stable_baselines3.__version__}, "
         f"torch {torch.__version__.partition('+')[0]}",
         algorithm=f"{words[request.algorithm]}, layers {', '.join(map(str, chosen.layers))}",

@@ -45,6 +45,7 @@ def train_policy(arguments: argparse.Namespace) -> int:
         lanes=arguments.lanes,
         days=days,
         judged_days=arguments.judged_days,
+        licence=arguments.licence,
         tensorboard=boards,
         command=shlex.join(command(arguments)),
     )
@@ -68,7 +69,7 @@ def command(arguments: argparse.Namespace) -> list[str]:
     """Return the command line that asks for the same, without ``--resume``."""
     words = ["python", "-m", "cosim", "train", arguments.scenario]
     for name in ("algorithm", "policy", "out", "steps", "seed", "lanes", "preset", "config",
-                 "reward", "team", "community", "days", "judged_days"):  # fmt: skip
+                 "reward", "team", "community", "days", "judged_days", "licence"):  # fmt: skip
         value = getattr(arguments, name)
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--community", type=float, metavar="SHARE", help="of everybody's worth in each one's")
     add("--days", metavar="A-B,C,...", help="training days to use, from 0 (default: all)")
     add("--judged-days", type=int, default=12, metavar="N", help=_JUDGED)
+    add("--licence", default="not stated", metavar="TEXT", help="of the policy, for its card")
     add("--resume", action="store_true", help="go on with the training interrupted in --out")
     add("--quiet", action="store_true", help="print the path only")
     add_scenario_options(parser)
