@@ -7,7 +7,7 @@ interval k, and nothing later.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
@@ -48,11 +48,11 @@ class Past:
         """Return what is known after a clearing."""
         volume = np.asarray(clearing.volume_kwh)
         price = np.where(volume > 0.0, middle_price(clearing), self.prices_eur_per_kwh[0])
-        return replace(
-            self,
-            prices_eur_per_kwh=(price, *self.prices_eur_per_kwh[:-1]),
-            volumes_kwh=(volume, *self.volumes_kwh[:-1]),
-            fill_kwh=clearing.fills_kwh,
+        return Past(
+            (price, *self.prices_eur_per_kwh[:-1]),
+            (volume, *self.volumes_kwh[:-1]),
+            clearing.fills_kwh,
+            self.bill_eur,
         )
 
 
@@ -284,7 +284,8 @@ class Lookout:
 
     def billed(self, bill_eur: np.ndarray) -> None:
         """Remember the bills of an interval ``[n]`` for the next observations."""
-        self._past = replace(self._past, bill_eur=bill_eur)
+        past = self._past
+        self._past = Past(past.prices_eur_per_kwh, past.volumes_kwh, past.fill_kwh, bill_eur)
 
     def begins_month(self, k: int) -> bool:
         """Say whether an interval is the first of the run or of a civil month."""

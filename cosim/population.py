@@ -45,6 +45,13 @@ class Population:
         return len(self.names)
 
     @cached_property
+    def ranks(self) -> np.ndarray:
+        """The rows of the participants ``[n]``."""
+        rows = np.arange(len(self))
+        rows.setflags(write=False)
+        return rows
+
+    @cached_property
     def alone_at_bus(self) -> bool:
         """Whether no two participants share a bus."""
         return len(np.unique(self.bus)) == len(self.bus)

@@ -126,10 +126,10 @@ def trade(
     quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
     if asked.meddling is not None:
         quantity, price = _forged(asked.outlook, asked.meddling, quantity, price)
-    ranks = np.arange(len(population))
     partner = market.partners_among(population.names)
-    orders = Orders(ranks, quantity, price, asked.arrival_s, asked.draw, partner)
-    book = replace(orders, quantity_kwh=np.where(arrived, quantity, 0.0))
+    ranks, arrival_s, draw = population.ranks, asked.arrival_s, asked.draw
+    orders = Orders(ranks, quantity, price, arrival_s, draw, partner)
+    book = Orders(ranks, np.where(arrived, quantity, 0.0), price, arrival_s, draw, partner)
     if market.on_metered:
         clearing = nothing_traded(quantity)
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -39,7 +40,7 @@ class Orders:
         if self.draw is None:
             object.__setattr__(self, "draw", np.zeros_like(self.arrival_s))
         if self.partner is None:
-            object.__setattr__(self, "partner", np.full(len(self.prosumer), -1))
+            object.__setattr__(self, "partner", nobody(len(self.prosumer)))
         freeze(self)
 
 
@@ -101,7 +102,15 @@ class Market(Plugin):
 
     def partners_among(self, names: tuple[str, ...]) -> np.ndarray:
         """Return the ranks of the partners that the options prefer ``[n]``, -1 for none."""
-        return np.full(len(names), -1)
+        return nobody(len(names))
+
+
+@lru_cache(maxsize=16)  # a run knows one number of prosumers
+def nobody(count: int) -> np.ndarray:
+    """Return ranks of no partner for each of ``count``, the same array that nobody can write to."""
+    ranks = np.full(count, -1)
+    ranks.setflags(write=False)
+    return ranks
 
 
 def nothing_traded(quantity_kwh: np.ndarray) -> Clearing:
