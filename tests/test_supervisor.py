@@ -226,7 +226,8 @@ def test_too_few_days_are_refused() -> None:
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path, statistics: Statistics) -> None:
-    found = calibration(world(80, 12), 3600).supervision
+    seen = world(80, 12)
+    found = calibration(seen, np.array([0, 1, 0, 2])[seen.days % 4], 3600).supervision
     path = tmp_path / "seen.json"
     path.write_text(found.model_dump_json())
     again, _ = read_supervision(path)

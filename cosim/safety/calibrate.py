@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from cosim.case import Case, load_case
 from cosim.errors import InputError, Problem
 from cosim.safety.collect import collect
@@ -12,9 +14,7 @@ from cosim.safety.fit import Observed, calibrated, fitted
 from cosim.safety.report import Detection, Share, detections, false_alarms
 from cosim.scenario import LoadedScenario
 from cosim.supervision import Supervision, supervision
-
-#: every fourth day each: held out of everything (as in training), and for the threshold
-TEST, CALIBRATION = 3, 1
+from cosim.training.days import Kind, kinds
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,28 @@ def calibrate(
 ) -> Calibrated:
     """Run a policy over days of a scenario and return its supervision and what that can see.
 
-    ``days`` are counted from the scenario's start, None: all. Of them ``d % 4 == 1`` set the
-    threshold, ``d % 4 == 3`` are held out for the report, the others give means and covariances.
-    The scenario's disturbances are left out: they are not what is normal.
+    ``days`` are counted from the scenario's start, None: all. The calendar of learning says which
+    of them set the threshold and which are held out for the report; those that a learner may see
+    give means and covariances. The scenario's disturbances are left out: they are not normal.
     """
     case = load_case(loaded.undisturbed())
     _check_begin(case)
     seen = collect(case, policy, _chosen(case, days), seed, progress)
-    return calibration(seen, case.grid.interval_s, blocks=blocks, alarm_rate=alarm_rate)
+    part, step_s = kinds(case)[seen.days], case.grid.interval_s
+    return calibration(seen, part, step_s, blocks=blocks, alarm_rate=alarm_rate)
 
 
 def calibration(
-    seen: Observed, interval_s: int, *, blocks: int = 24, alarm_rate: float = 0.05
+    seen: Observed,
+    part: np.ndarray,
+    interval_s: int,
+    *,
+    blocks: int = 24,
+    alarm_rate: float = 0.05,
 ) -> Calibrated:
-    """Return the supervision made of what was seen, see :func:`calibrate`."""
-    part = seen.days % 4
-    fit, setting, test = (
-        seen.some((part != TEST) & (part != CALIBRATION)),
-        seen.some(part == CALIBRATION),
-        seen.some(part == TEST),
-    )
+    """Return the supervision made of what was seen; ``part`` ``[days]`` is each day's kind."""
+    wanted = (Kind.TRAIN, Kind.CALIBRATE, Kind.TEST)
+    fit, setting, test = (seen.some(part == kind) for kind in wanted)
     if not len(fit.days) or not len(test.days):
         what = f"{len(seen.days)} days leave none to fit on, or none to test on"
         raise InputError(Problem(what, "--days", remedy="take more days"))

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Run a policy over the days of a scenario and write what its supervisor needs: means and covariances
 of its observations by part of the day, and the score that a normal day exceeds with a given
-probability. Of the days every fourth sets that threshold and every fourth is held out: the report
-says how often those raise a false alarm, and which faults of the observations would be seen.
+probability. The days of the calendar of learning that are for calibration set that threshold, its
+test days are held out: the report says how often those raise a false alarm, and which faults of the
+observations would be seen.
 
   python -m cosim policy calibrate agents/trained/shared_ppo/training.yaml --policy learner \\
       --set 'policies.learner={kind: onnx, bundle: shared_ppo}' --out supervision.json
