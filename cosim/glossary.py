@@ -151,6 +151,8 @@ COLUMNS = _table(
     # evaluation_results.csv: community figures of one interval
     _of("evaluation.retail_eur_per_kwh", "EUR/kWh", "retail price, mean of the prosumers"),
     _of("evaluation.feed_in_eur_per_kwh", "EUR/kWh", "feed-in price, mean of the prosumers"),
+    _of("bid_limit_eur_per_kwh", "EUR/kWh", "what a kWh of a neighbour is worth at most: retail "
+        "price and charges it spares, mean of the prosumers"),
     _of("possible_kwh", "kWh", "peer-to-peer energy physically possible: the smaller of metered "
         "surplus and deficit", low=0),
     _of("possible_eur", "EUR", "largest savings possible: metered surplus and deficit matched, "

@@ -373,6 +373,12 @@ def test_figures_that_the_plain_hours_leave_at_nothing(scope):
     savings = (-0.2 - (0.3 - 0.4), 0.9 - 0.5)  # of the first hour; the second has none
     assert kpis["savings_eur"] == pytest.approx(sum(savings))
     assert kpis["participation_willingness_index"] == 0.5
+    intervals[0] = interval(
+        0, load=(1, 3), pv=(3, 0), charge=(0, 0), energy=(2, 0), fills=(0, 0), payment=(0, 0),
+        orders=(0, 0), slack=1.2, losses=0.2,
+    )  # fmt: skip
+    kpis = measure(facts_from(scope, intervals, solves))
+    assert kpis["participation_willingness_index"] == 0.0  # to save nothing is not to save
 
 
 def test_self_consumption_and_self_sufficiency_have_their_own_denominators(scope):

@@ -327,6 +327,8 @@ def test_losses_are_shared_by_the_stated_rule(village: Any) -> None:
 def test_marginal_shares_are_the_slopes_of_the_losses(village: Any) -> None:
     """Against pandapower: half the change of the losses as one home's injection is scaled."""
     case = village.case()
+    drawn = case.profiles.load_kw * 2.0  # mostly reactive, so that its sign counts
+    case = replace(case, profiles=replace(case.profiles, load_kvar=drawn))
     feeder, delivery = loaded(case)
     marginal = loss_shares_kw("marginal", case.population, feeder, delivery)
     from cosim.feeder.feeder import Feeder
@@ -521,8 +523,9 @@ def test_every_bill_is_rebuilt_from_the_ledger(
     received = books.supplier_eur + books.operator_eur + books.network_eur + books.state_eur
     assert total == pytest.approx(received, abs=1e-9 * max(1.0, abs(received)))
     _accounts_hold_what_the_books_say(ledger, books)
-    for line, (_, quantity) in LINES.items():
-        posted = ledger[ledger["line"] == line]
+    columns = {"trade": "traded_kwh", "demand": "", "compensation": "curtailed_kwh"}
+    for line in LINES:
+        quantity, posted = columns.get(line, f"{line}_kwh"), ledger[ledger["line"] == line]
         if quantity:
             whole = float(each[quantity].abs().sum())
             gap = float(posted["energy_kwh"].sum()) - float(each[quantity].sum())

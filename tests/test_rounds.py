@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from cosim.case import Case
+from cosim.desk import Desk
 from cosim.errors import InputError
+from cosim.observe import View
 from cosim.record import MemoryRecorder
 from cosim.record.day import Day, Scope, stack
 from cosim.record.tables import tables_of
@@ -168,3 +170,26 @@ def test_check_doubts_rounds_that_end_before_any_order_arrives(
         path = village.write(time=time, market=market, latency={"min_s": 5, "max_s": 9})
         assert main(["check", str(path)]) == 0
         assert ("every order travels 5 s or longer and is late" in capsys.readouterr().err) is late
+
+
+def test_policies_see_what_they_hold_and_how_far_delivery_is(
+    village: Any, diary_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[View] = []
+    ask = Desk.ask
+
+    def watched(desk: Desk, view: View, *rest: Any) -> Any:
+        seen.append(view)
+        return ask(desk, view, *rest)
+
+    monkeypatch.setattr(Desk, "ask", watched)
+    kept = diary_of(case_of(village, 3, time=HOURLY))
+    turns = [turn for interval in kept.intervals for turn in interval.trade.rounds]
+    assert len(seen) == len(turns) == 72
+    for number, view in enumerate(seen):
+        before = turns[number - number % 3 : number]
+        held = sum((turn.clearing.fills_kwh for turn in before), np.zeros(10))
+        assert view.held_kwh == pytest.approx(held, abs=1e-12)
+        horizon_s = 1800 + 3590 - (number % 3) * 3590 // 3 - 1
+        assert view.horizon_h == pytest.approx(horizon_s / 3600, abs=1e-9)
+    assert any(view.held_kwh.any() for view in seen)

@@ -42,9 +42,9 @@ _REQUESTS = {
 }
 #: columns of evaluation_results.csv after time and interval
 EVALUATION = (
-    "price_eur_per_kwh", "retail_eur_per_kwh", "feed_in_eur_per_kwh", "volume_kwh", "offered_kwh",
-    "requested_kwh", "possible_kwh", "possible_eur", "welfare_eur", "welfare_loss_eur",
-    "slack_p_kw", "slack_import_kwh", "slack_export_kwh", "losses_kwh", "vm_min_pu", "vm_p05_pu",
+    "price_eur_per_kwh", "retail_eur_per_kwh", "feed_in_eur_per_kwh", "bid_limit_eur_per_kwh",
+    "volume_kwh", "offered_kwh", "requested_kwh", "possible_kwh", "possible_eur", "welfare_eur",
+    "welfare_loss_eur", "slack_p_kw", "slack_import_kwh", "slack_export_kwh", "losses_kwh", "vm_min_pu", "vm_p05_pu",
     "vm_p50_pu", "vm_p95_pu", "vm_max_pu", "line_max_percent", "trafo_max_percent", "unserved_kwh",
     "dead_share", "co2_kg_per_kwh", "co2_kg", "bill_eur", "baseline_eur", "wear_eur", "load_kwh",
     "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "network_eur", "demand_eur", "taxes_eur",
@@ -211,6 +211,7 @@ def _interval_series(stack: Stack, scope: Scope, solve: Columns) -> Columns:
         * (market["buy_price_eur_per_kwh"] + market["sell_price_eur_per_kwh"]),
         "retail_eur_per_kwh": p["retail_eur_per_kwh"].mean(1),
         "feed_in_eur_per_kwh": p["feed_in_eur_per_kwh"].mean(1),
+        "bid_limit_eur_per_kwh": p["worth_eur_per_kwh"].mean(1),
         "possible_kwh": np.minimum(
             np.maximum(p["net_kwh"], 0.0).sum(1), np.maximum(-p["net_kwh"], 0.0).sum(1)
         ),

@@ -68,15 +68,19 @@ def market_prices(figure: Any, data: RunData) -> None:
     price, volume, possible = (
         series[name] for name in ("price_eur_per_kwh", "volume_kwh", "possible_kwh")
     )
-    fill(top, data, feed_in, retail, color="#F1F1F1")
+    limit = series["bid_limit_eur_per_kwh"]
+    fill(top, data, feed_in, limit, color="#F1F1F1")
     # broad and below the tariffs: on which of them a price lies stays visible
     top.hlines(price, edges[:-1], edges[1:], color="#56B4E9", linewidth=4.5, zorder=1.8,
                capstyle="projecting", label="clearing price")  # fmt: skip
     line(top, data, retail, color=RED, linewidth=1.0, label="retail in force (mean)")
+    if (limit != retail).any():
+        what = "what a neighbour's kWh is worth (mean)"
+        line(top, data, limit, color=RED, linewidth=1.0, linestyle=":", label=what)
     line(top, data, feed_in, color=GREEN, linewidth=1.0, linestyle=(0, (4, 2)),
          label="feed-in in force (mean)")  # fmt: skip
     top.set_ylabel("EUR/kWh")
-    top.set_ylim(*padded(retail, feed_in, price))
+    top.set_ylim(*padded(limit, feed_in, price))
     top.set_title(f"{data.title} — local market")
     fill(bottom, data, 0.0 * volume, volume, color="#56B4E9",
          label=f"traded,\n{np.nansum(volume):,.0f} kWh in all")  # fmt: skip
