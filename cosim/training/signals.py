@@ -76,7 +76,7 @@ def reach_of(case: Case, rows: np.ndarray, actions: Sequence[str]) -> Reach:
     case could move in an interval, both ways. Limit prices: from the lowest feed-in price of the
     case to its highest retail price. Raises InputError for actions nobody has.
     """
-    people, profiles, tariffs = case.population, case.profiles, case.tariffs
+    people, tariffs = case.population, case.tariffs
     _check("action", actions, tuple(ACTIONS))
     if tuple(actions) == ("battery_kw",) and not people.rating_kw[rows].any():
         who = people.names[rows[0]] + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
@@ -85,8 +85,7 @@ def reach_of(case: Case, rows: np.ndarray, actions: Sequence[str]) -> Reach:
                     remedy="choose a prosumer with a battery, or more actions")
         )  # fmt: skip
     rating = people.rating_kw[rows]
-    most_kw = np.maximum(profiles.load_kw[:, rows].max(0), profiles.pv_kw[:, rows].max(0)) + rating
-    energy = most_kw * case.grid.interval_h
+    energy = _most_kw(case, rows) * case.grid.interval_h
     bounds = {
         "battery_kw": (-rating, rating),
         "quantity_kwh": (-energy, energy),
@@ -175,32 +174,91 @@ def learnt_scaling(
 
 
 def _input(name: str, low: float, high: float) -> Input:
+    """Return the input of a range; what never changes keeps its unit and gets a width of 1."""
     half = 0.5 * (high - low)
-    return Input(name, low, high, 0.5 * (low + high), half if half > 0.0 else 1.0)
+    if half > 0.0:
+        return Input(name, low, high, 0.5 * (low + high), half)
+    return Input(name, low, low + 1.0, low, 1.0)
 
 
 def _ranges(case: Case, rows: np.ndarray) -> dict[str, tuple[float, float]]:
     """Return least and greatest value of each feature in a case; of the voltage, what is normal."""
-    people, profiles, tariffs = case.population, case.profiles, case.tariffs
-    load, pv = profiles.load_kw[:, rows], profiles.pv_kw[:, rows]
-    retail, feed_in = tariffs.retail_eur_per_kwh[:, rows], tariffs.feed_in_eur_per_kwh[:, rows]
-    volume = float(profiles.load_kw.sum(1).max()) * case.grid.interval_h
-    constants = ("capacity_kwh", "rating_kw", "pv_kwp")
-    own = {name: (0.0, float(getattr(people, name)[rows].max())) for name in constants}
-    powers = dict.fromkeys(("most_charge_kw", "most_discharge_kw"), own["rating_kw"])
-    loads = dict.fromkeys(("measured_load_kw", "forecast_load_kw"), (0.0, float(load.max())))
-    suns = dict.fromkeys(("measured_pv_kw", "forecast_pv_kw"), (0.0, float(pv.max())))
-    prices = (float(feed_in.min()), float(retail.max()))
-    priced = {name: prices for name in FEATURES if name.endswith("_eur_per_kwh")}
+    bounded = {
+        name: (float(each.low), float(each.high))
+        for name, each in FEATURES.items()
+        if np.isfinite([each.low, each.high]).all()
+    }
+    constants, powers = _constants_of(case, rows), _powers_of(case, rows)
+    lead_s = case.scenario.time.gate_lead_seconds + 0.5 * case.grid.interval_s
     return {
-        "soc": (0.0, 1.0),
-        "energy_kwh": own["capacity_kwh"],
-        "efficiency": (0.0, 1.0),
-        "forecast_net_kw": (float((load - pv).min()), float((load - pv).max())),
-        "last_volume_kwh": (0.0, volume),
-        "vm_pu": (case.limits.vm_min_pu, case.limits.vm_max_pu),
-        "hour_sin": (-1.0, 1.0),
-        "hour_cos": (-1.0, 1.0),
-        "weekend": (0.0, 1.0),
-        **own, **powers, **loads, **suns, **priced,
-    }  # fmt: skip
+        **bounded,
+        **_prices_of(case, rows),
+        **constants,
+        **powers,
+        **_energies_of(case, rows),
+        **_states_of(case),
+        "energy_kwh": constants["capacity_kwh"],
+        "forecast_horizon_h": (0.0, lead_s / 3600.0),
+    }
+
+
+def _constants_of(case: Case, rows: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Return the ranges of what prosumers are, and of what follows from that alone."""
+    names = ("capacity_kwh", "rating_kw", "min_kwh", "max_kwh", "self_discharge_per_h",
+             "wear_eur_per_kwh", "pv_kwp")  # fmt: skip
+    own = {name: (0.0, float(getattr(case.population, name)[rows].max())) for name in names}
+    powers = dict.fromkeys(("most_charge_kw", "most_discharge_kw"), own["rating_kw"])
+    return {**own, **powers, **dict.fromkeys(("pv_limit_kw", "curtailed_kw"), own["pv_kwp"])}
+
+
+def _powers_of(case: Case, rows: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Return the ranges of load and PV."""
+    load, pv = case.profiles.load_kw[:, rows], case.profiles.pv_kw[:, rows]
+    net = load - pv
+    return {
+        **dict.fromkeys(("measured_load_kw", "forecast_load_kw"), (0.0, float(load.max()))),
+        **dict.fromkeys(("measured_pv_kw", "forecast_pv_kw"), (0.0, float(pv.max()))),
+        "forecast_net_kw": (float(net.min()), float(net.max())),
+    }
+
+
+def _prices_of(case: Case, rows: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Return the range of all prices: from the lowest feed-in to the highest retail price."""
+    tariffs = case.tariffs
+    prices = (
+        float(tariffs.feed_in_eur_per_kwh[:, rows].min()),
+        float(tariffs.retail_eur_per_kwh[:, rows].max()),
+    )
+    return {name: prices for name in FEATURES if name.endswith("_eur_per_kwh")}
+
+
+def _energies_of(case: Case, rows: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Return the ranges of what is traded in an interval, and of what a prosumer pays for it."""
+    volume = (0.0, float(case.profiles.load_kw.sum(1).max()) * case.grid.interval_h)
+    own = float((_most_kw(case, rows) * case.grid.interval_h).max())
+    dearest = max(map(abs, _prices_of(case, rows)["retail_eur_per_kwh"]))
+    volumes = [name for name in FEATURES if name.startswith("volume_")]
+    return {
+        **dict.fromkeys(("last_volume_kwh", *volumes), volume),
+        **dict.fromkeys(("held_kwh", "last_fill_kwh"), (-own, own)),
+        "last_bill_eur": (-own * dearest, own * dearest),
+    }
+
+
+def _states_of(case: Case) -> dict[str, tuple[float, float]]:
+    """Return the ranges of the feeder and of feeds: limits kept, twice the rating, a day."""
+    limits = case.limits
+    band = (0.0, limits.vm_max_pu - limits.vm_min_pu)
+    return {
+        "vm_pu": (limits.vm_min_pu, limits.vm_max_pu),
+        **dict.fromkeys(("vm_above_min_pu", "vm_below_max_pu"), band),
+        **dict.fromkeys(("line_loading_percent", "trafo_loading_percent"), (0.0, 200.0)),
+        **dict.fromkeys(("price_age_s", "measurement_age_s"), (0.0, 86_400.0)),
+    }
+
+
+def _most_kw(case: Case, rows: np.ndarray) -> np.ndarray:
+    """Return what battery and the highest load or PV of the case could move ``[m]``."""
+    profiles = case.profiles
+    highest = np.maximum(profiles.load_kw[:, rows].max(0), profiles.pv_kw[:, rows].max(0))
+    return np.asarray(highest + case.population.rating_kw[rows])
