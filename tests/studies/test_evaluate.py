@@ -279,6 +279,7 @@ def test_a_verdict_goes_into_the_card(village: Any, tmp_path: Path, capsys: Capt
         "owners": {"members": "all", "policy": "rule"}})  # fmt: skip
     content = json.loads((bundle / "card.json").read_text())
     content["training"]["scenario_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    content["training"]["calendar"] = None  # a card that does not say which days it learnt from
     (bundle / "card.json").write_text(json.dumps(content))
     before = load_bundle(bundle).card
     words = ("--policy", str(bundle), "--baselines", "time_of_use", "--write-card", "--quiet")
