@@ -31,7 +31,7 @@ bench: $(VENV)/test.done
 train: $(VENV)/test.done
 	$(RUN) train agents/trained/shared_ppo/training.yaml --policy learner --algorithm ppo \
 		--config agents/trained/shared_ppo/settings.yaml --out shared_ppo --steps 4000000 \
-		--judged-days 101
+		--judged-days 101 --licence MIT
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
