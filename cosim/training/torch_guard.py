@@ -2,8 +2,8 @@
 
 In float64 its values are those of :func:`cosim.guard.guard` bit for bit. Gradients are those of
 the branch taken; at a kink that is the side of the request, so a feasible request has slope 1. A
-row that is not finite gets gradient 0. It has no ``held_kwh``: what was traded for the interval in earlier rounds is not taken
-off the position, so with several rounds of trading it is the guard of the first.
+row that is not finite gets gradient 0. It has no ``held_kwh``: what was traded for the interval in
+earlier rounds is not taken off the position, so it is the guard of the first round.
 """
 
 from __future__ import annotations
