@@ -44,7 +44,8 @@ _REQUESTS = {
 EVALUATION = (
     "price_eur_per_kwh", "retail_eur_per_kwh", "feed_in_eur_per_kwh", "bid_limit_eur_per_kwh",
     "volume_kwh", "offered_kwh", "requested_kwh", "possible_kwh", "possible_eur", "welfare_eur",
-    "welfare_loss_eur", "slack_p_kw", "slack_import_kwh", "slack_export_kwh", "losses_kwh", "vm_min_pu", "vm_p05_pu",
+    "welfare_loss_eur", "slack_p_kw", "slack_import_kwh", "slack_export_kwh", "losses_kwh",
+    "vm_min_pu", "vm_p05_pu",
     "vm_p50_pu", "vm_p95_pu", "vm_max_pu", "line_max_percent", "trafo_max_percent", "unserved_kwh",
     "dead_share", "co2_kg_per_kwh", "co2_kg", "bill_eur", "baseline_eur", "wear_eur", "load_kwh",
     "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "network_eur", "demand_eur", "taxes_eur",
