@@ -24,7 +24,7 @@ from cosim.safety.collect import collect, runs_of
 from cosim.safety.fit import Observed, _shrunk, calibrated, day_scores, fitted, persistent
 from cosim.safety.report import detections, false_alarms, share_of
 from cosim.safety.shifts import ladder
-from cosim.safety.value import falsifier
+from cosim.safety.value import falsifier, outcome
 from cosim.supervision import Supervision, from_card, read_supervision, supervision
 from cosim.supervisor import LADDER, Statistics, fresh, judge, rungs
 
@@ -382,6 +382,22 @@ def test_stand_ins_decide_where_the_sensors_lie(
     else:
         assert not power.any()
     assert orders.any() == (fallback != "grid_only" and not locked)
+
+
+def test_an_outcome_without_supervisor_is_decided_by_the_policy(
+    village: Any, tmp_path: Path
+) -> None:
+    """A supervisor that is never content decides everything where it is there, else nothing."""
+    case = supervised(village, tmp_path, fallback="idle")
+    seat = next(seat for seat in case.seats if seat.name == "rule")
+    assert seat.supervisor is not None
+    how = seat.supervisor
+    never = replace(how, statistics=replace(how.statistics, threshold=-1.0))
+    seats = tuple(replace(s, supervisor=never) if s.name == "rule" else s for s in case.seats)
+    case = replace(case, seats=seats)
+    alone, overseen = (outcome(case, "rule", [0], supervised=flag) for flag in (False, True))
+    assert (alone.fallback.tolist(), overseen.fallback.tolist()) == ([0.0], [1.0])
+    assert alone.cost_eur[0] < overseen.cost_eur[0]  # idle batteries save nothing
 
 
 def test_supervisors_of_nobody_and_without_statistics_are_refused(
