@@ -37,8 +37,12 @@ def test_file_and_card_tell_a_supervisor_the_same(
 ) -> None:
     before = load_bundle(bundle).card
     out = tmp_path / "seen.json"
-    assert main([*words, "--out", str(out), "--write-card", str(bundle)]) == 0
-    assert "false alarms" in capsys.readouterr().out
+    more = ["--value", "--value-days", "1"]
+    assert main([*words, "--out", str(out), "--write-card", str(bundle), *more]) == 0
+    printed = capsys.readouterr().out
+    assert "false alarms" in printed
+    assert [line for line in printed.splitlines() if line.startswith("no fault ")]
+    assert "pays only where the fault hurts more" in printed
     given, _ = read_supervision(out)
     card = load_bundle(bundle).card  # every check, golden vectors included
     assert card.supervision is not None
@@ -67,6 +71,8 @@ def test_file_and_card_tell_a_supervisor_the_same(
         ([], "nowhere to write"),
         (["--write-card", "none.zip"], "none.zip"),
         (["--out", "x.json", "--rate", "2"], "between 0 and 1"),
+        (["--out", "x.json", "--value", "--value-days", "0"], "at least 1"),
+        (["--out", "x.json", "--value", "--value-days", "99"], "that are held out"),
     ],
 )
 def test_what_cannot_be_written_is_said_at_once(

@@ -24,7 +24,8 @@ from cosim.safety.collect import collect, runs_of
 from cosim.safety.fit import Observed, _shrunk, calibrated, day_scores, fitted, persistent
 from cosim.safety.report import detections, false_alarms, share_of
 from cosim.safety.shifts import ladder
-from cosim.safety.value import falsifier
+from cosim.safety.value import falsifier, outcome
+from cosim.safety.worth import NOTE, tried, value_table, worth
 from cosim.supervision import Supervision, from_card, read_supervision, supervision
 from cosim.supervisor import LADDER, Statistics, fresh, judge, rungs
 
@@ -382,6 +383,47 @@ def test_stand_ins_decide_where_the_sensors_lie(
     else:
         assert not power.any()
     assert orders.any() == (fallback != "grid_only" and not locked)
+
+
+def test_an_outcome_without_supervisor_is_decided_by_the_policy(
+    village: Any, tmp_path: Path
+) -> None:
+    """A supervisor that is never content decides everything where it is there, else nothing."""
+    case = supervised(village, tmp_path, fallback="idle")
+    seat = next(seat for seat in case.seats if seat.name == "rule")
+    assert seat.supervisor is not None
+    how = seat.supervisor
+    never = replace(how, statistics=replace(how.statistics, threshold=-1.0))
+    seats = tuple(replace(s, supervisor=never) if s.name == "rule" else s for s in case.seats)
+    case = replace(case, seats=seats)
+    alone, overseen = (outcome(case, "rule", [0], supervised=flag) for flag in (False, True))
+    assert (alone.fallback.tolist(), overseen.fallback.tolist()) == ([0.0], [1.0])
+    assert alone.cost_eur[0] < overseen.cost_eur[0]  # idle batteries save nothing
+
+
+def test_the_worth_of_a_supervisor_is_that_of_its_runs(
+    village: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is never content lets its stand-in decide under every fault; it is the truth's."""
+    late = ("impossible for the rule", "measurements 6 h late")  # moves what the rule looks at
+    monkeypatch.setattr("cosim.safety.worth.TRIED", (late,))
+    case = supervised(village, tmp_path)
+    written, _ = read_supervision(tmp_path / "seen.json")
+    never = written.model_copy(update={"threshold_day": -1.0})
+    found = worth(case.loaded, "rule", never, count=1)
+    assert [w.fault for w in found] == [name for name, _ in tried(case, "rule")]
+    assert [w.fault for w in found] == ["no fault", "measurements 6 h late"]
+    assert {w.fallback for w in found} == {1.0}
+    assert len({w.cost_eur[1] for w in found}) == 1  # whatever the sensors tell
+    for shown, (_, shift) in zip(found, tried(case, "rule"), strict=True):
+        alone = outcome(case, "rule", [0], supervised=False, shift=shift)
+        assert shown.cost_eur[0] == alone.cost_eur[0]
+        assert shown.breach_min[0] == alone.breach_min[0]
+    assert len({w.cost_eur[0] for w in found}) > 1  # the faults do something
+    table = value_table(found, 1)
+    assert all(f"{w.cost_eur[0]:.2f}" in table for w in found) and NOTE in table
+    with pytest.raises(InputError, match="2 days of the 1 that are held out"):
+        worth(case.loaded, "rule", never, count=2)
 
 
 def test_supervisors_of_nobody_and_without_statistics_are_refused(

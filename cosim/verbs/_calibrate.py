@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cosim.scenario import LoadedScenario
+    from cosim.supervision import Supervision
 
 DESCRIPTION = """\
 Run a policy over the days of a scenario and write what its supervisor needs: means and covariances
@@ -21,6 +22,9 @@ observations would be seen.
 
 --write-card puts them into the card of the policy's own bundle instead, or as well; whoever runs
 the bundle then supervises it with 'supervisors: {learner: {}}'.
+
+--value also runs some of the held-out days with and without the supervisor, without a fault and
+under a few, and says what the owners pay and for how long a limit of the feeder is broken.
 """
 
 
@@ -54,6 +58,16 @@ def add_calibrate(subparsers: Any) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the batteries' fillings (default: 0)"
     )
+    parser.add_argument(
+        "--value", action="store_true", help="say what the supervisor is worth under some faults"
+    )
+    parser.add_argument(
+        "--value-days",
+        type=int,
+        default=4,
+        metavar="N",
+        help="held-out days that --value runs, ten times each (default: 4)",
+    )
     add_scenario_options(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
@@ -72,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write_card is not None:
         _check_bundle(arguments.write_card, loaded, arguments.policy)
     days = None if arguments.days is None else numbers(arguments.days)
+    if arguments.value:
+        _check_held_out(loaded, days, arguments.value_days)
     found = calibrate(
         loaded,
         arguments.policy,
@@ -89,7 +105,31 @@ def run(arguments: argparse.Namespace) -> int:
         places.append(f"card of {arguments.write_card}")
     print(table(found.false_alarms, list(found.detections)))
     print(f"threshold {found.supervision.threshold_day:.4g}; {', '.join(places)}")
+    if arguments.value:
+        _print_value(arguments, loaded, days, found.supervision)
     return 0
+
+
+def _check_held_out(loaded: LoadedScenario, days: list[int] | None, count: int) -> None:
+    """Refuse to value on more days than are held out, before all the work."""
+    from cosim.case import load_case
+    from cosim.safety.worth import held_out
+
+    held_out(load_case(loaded.undisturbed()), days, count)
+
+
+def _print_value(
+    arguments: argparse.Namespace,
+    loaded: LoadedScenario,
+    days: list[int] | None,
+    written: Supervision,
+) -> None:
+    """Run held-out days with and without the supervisor and print what it is worth."""
+    from cosim.safety.worth import value_table, worth
+
+    count = arguments.value_days
+    found = worth(loaded, arguments.policy, written, days=days, count=count, seed=arguments.seed)
+    print(f"\n{value_table(found, count)}")
 
 
 def _check_bundle(place: Path, loaded: LoadedScenario, policy: str) -> None:
@@ -131,6 +171,9 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.out is None and arguments.write_card is None:
         remedy = "give --out FILE.json, --write-card BUNDLE, or both"
         wrong.append(Problem("nowhere to write the statistics", remedy=remedy))
+    if arguments.value_days < 1:
+        what = f"{arguments.value_days} days"
+        wrong.append(Problem(what, "--value-days", remedy="at least 1"))
     if not 1 <= arguments.blocks <= 288:
         wrong.append(Problem(f"{arguments.blocks} parts", "--blocks", remedy="from 1 to 288"))
     if wrong:
