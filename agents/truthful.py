@@ -32,6 +32,7 @@ class Truthful(Policy):
         "most_charge_kw",
         "most_discharge_kw",
         "feed_in_eur_per_kwh",
+        "bid_limit_eur_per_kwh",
         "retail_eur_per_kwh",
         *_AHEAD,
     )
@@ -41,9 +42,11 @@ class Truthful(Policy):
         self, observations: np.ndarray, context: PolicyContext, memory: Any
     ) -> tuple[np.ndarray, Any]:
         """Return the power that pays at the tariff, and the value of the last kWh."""
-        net, efficiency, wear, most_charge, most_discharge, feed_in, retail = observations[:, :7].T
+        net, efficiency, wear, most_charge, most_discharge, feed_in, limit, retail = observations[
+            :, :8
+        ].T
         root = np.sqrt(efficiency)
-        stored = root * observations[:, 6:].max(axis=1) - wear
+        stored = root * observations[:, 7:].max(axis=1) - wear
         taken = root * stored - wear  # what a kWh now is worth where it can be stored
         given = stored / np.where(root > 0.0, root, 1.0) + wear  # and where it has to be taken out
         surplus = np.maximum(-net, 0.0)
@@ -53,9 +56,9 @@ class Truthful(Policy):
         )
         power = np.where(charging > 0.0, np.minimum(charging, most_charge),
                          -np.minimum(discharging, most_discharge))  # fmt: skip
-        buys = np.where(power > 0.0, taken, np.where(-power < most_discharge, given, retail))
+        buys = np.where(power > 0.0, taken, np.where(-power < most_discharge, given, limit))
         sells = np.where(power < 0.0, given, np.where(power < most_charge, taken, feed_in))
         price = np.where(net + power > 0.0, buys, sells)
         return np.stack(
-            (power, np.clip(price, feed_in, np.maximum(feed_in, retail))), axis=-1
+            (power, np.clip(price, feed_in, np.maximum(feed_in, limit))), axis=-1
         ), memory

@@ -215,8 +215,6 @@ class Almanac:
             feed_in_eur_per_kwh=feed_in,
             bid_limit_eur_per_kwh=worth,
             read_ahead=read_ahead,
-            last_price_eur_per_kwh=past.prices_eur_per_kwh[0],
-            last_volume_kwh=past.volumes_kwh[0],
             vm_pu=vm_pu,
             held_kwh=np.zeros_like(load) if held_kwh is None else held_kwh,
             interval_h=case.grid.interval_h,

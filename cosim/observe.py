@@ -32,28 +32,26 @@ class View:
     feed_in_eur_per_kwh: np.ndarray
     bid_limit_eur_per_kwh: np.ndarray  # what a neighbour's kWh is worth at most
     read_ahead: Callable[[], np.ndarray]  # what gives the published tariff of the next hours
-    last_price_eur_per_kwh: np.ndarray  # [...]; NaN before the first trade
-    last_volume_kwh: np.ndarray  # [...]
     held_kwh: np.ndarray  # traded in earlier rounds for the interval, > 0 bought
     vm_pu: np.ndarray  # own bus, last load flow; NaN in a dead part
     interval_h: float
     hour: np.ndarray | float  # civil hour of the begin of delivery, [..., 1] of lanes
     weekday: np.ndarray | float
-    battery_kw: np.ndarray | None = None  # now, from which ramp limits count
-    past_prices_eur_per_kwh: Sequence[np.ndarray] | None = None  # LAGS of [...], the last first
-    past_volumes_kwh: Sequence[np.ndarray] | None = None
-    last_fill_kwh: np.ndarray | float = 0.0
-    last_bill_eur: np.ndarray | float = 0.0  # of the interval settled last
-    price_age_s: np.ndarray | float = 0.0
-    measurement_age_s: np.ndarray | float = 0.0
-    pv_most_kw: np.ndarray | None = None  # the network operator's limit, infinite where none
-    curtailed_kw: np.ndarray | float = 0.0  # now
-    vm_limits_pu: tuple[float, float] = (0.9, 1.1)
-    line_loading_percent: np.ndarray | None = None  # of all lines [..., l], last load flow
-    trafo_loading_percent: np.ndarray | None = None
-    horizon_h: float = 0.0  # from the decision to the middle of the interval
-    year_share: np.ndarray | float = 0.0  # days since New Year over those of the year, [..., 1]
-    swaps: tuple[Swap, ...] = ()  # features that a fault exchanges
+    battery_kw: np.ndarray | None  # now, from which ramp limits count
+    past_prices_eur_per_kwh: Sequence[np.ndarray]  # LAGS of [...], the last first
+    past_volumes_kwh: Sequence[np.ndarray]
+    last_fill_kwh: np.ndarray | float
+    last_bill_eur: np.ndarray | float  # of the interval settled last
+    price_age_s: np.ndarray | float
+    measurement_age_s: np.ndarray | float
+    pv_most_kw: np.ndarray | None  # the network operator's limit, infinite where none
+    curtailed_kw: np.ndarray | float  # now
+    vm_limits_pu: tuple[float, float]
+    line_loading_percent: np.ndarray | None  # of all lines [..., l], last load flow
+    trafo_loading_percent: np.ndarray | None
+    horizon_h: float  # from the decision to the middle of the interval
+    year_share: np.ndarray | float  # days since New Year over those of the year, [..., 1]
+    swaps: tuple[Swap, ...]  # features that a fault exchanges
 
     @cached_property
     def retail_ahead_eur_per_kwh(self) -> np.ndarray:
@@ -108,20 +106,14 @@ def _ahead(index: int) -> Callable[[View], np.ndarray]:
 
 def _past_price(lag: int) -> Callable[[View], np.ndarray]:
     def read(view: View) -> np.ndarray:
-        if view.past_prices_eur_per_kwh is None:
-            return view.retail_eur_per_kwh
         price = np.asarray(view.past_prices_eur_per_kwh[lag])[..., None]
         return np.where(np.isnan(price), view.retail_eur_per_kwh, price)
 
     return read
 
 
-def _past_volume(lag: int) -> Callable[[View], np.ndarray | float]:
-    def read(view: View) -> np.ndarray | float:
-        past = view.past_volumes_kwh
-        return 0.0 if past is None else np.asarray(past[lag])[..., None]
-
-    return read
+def _past_volume(lag: int) -> Callable[[View], np.ndarray]:
+    return lambda view: np.asarray(view.past_volumes_kwh[lag])[..., None]
 
 
 def _highest(loading: np.ndarray | None) -> np.ndarray | float:
@@ -194,13 +186,12 @@ FEATURES: dict[str, Feature] = {
         ),
         Feature("last_price_eur_per_kwh", "EUR/kWh", -_INF, _INF,
                 "last clearing price; retail before the first trade",
-                lambda v: np.where(np.isnan(v.last_price_eur_per_kwh)[..., None],
-                                   v.retail_eur_per_kwh, v.last_price_eur_per_kwh[..., None])),
+                _past_price(0)),
         Feature("held_kwh", "kWh", -_INF, _INF,
                 "energy traded for the interval in earlier rounds, > 0 bought",
                 lambda v: v.held_kwh),
         Feature("last_volume_kwh", "kWh", 0, _INF, "energy traded in the last clearing",
-                lambda v: v.last_volume_kwh[..., None]),
+                _past_volume(0)),
         Feature("vm_pu", "p.u.", 0, 2, "voltage at the own bus, 1 in a dead part",
                 lambda v: np.where(np.isnan(v.vm_pu), 1.0, v.vm_pu)),
         Feature("hour_sin", "-", -1, 1, "sine of the hour of day",

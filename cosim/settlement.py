@@ -239,7 +239,7 @@ def _charges(
         return {**lines, "compensation_eur": earned, "peak_kw": before}, earned
     drawn = np.maximum(net, 0.0)
     local = np.minimum(np.maximum(held_kwh, 0.0), drawn)
-    local = local - np.maximum(imbalance_kwh, 0.0)
+    local = local - np.maximum(imbalance_kwh, 0.0)  # < 0: sold on paper, owed on top of the drawn
     network_kwh = drawn - local * (1.0 - charges.network_local_share)
     taxes_kwh = drawn - local * (1.0 - charges.taxes_local_share)
     peak = np.maximum(before, drawn / charges.interval_h)

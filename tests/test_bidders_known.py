@@ -89,7 +89,11 @@ def test_the_truthful_bid_is_what_the_last_kwh_is_worth() -> None:
     assert found["battery_kw"] == -1.0
     found, _ = act(own, home(most_discharge_kw=0.4))
     assert found == {"battery_kw": -0.4, "price_eur_per_kwh": 0.20}
-    waiting = home(wear_eur_per_kwh=0.03, feed_in_eur_per_kwh=0.05, retail_eur_per_kwh=0.21)
+    prices = {"retail_eur_per_kwh": 0.21, "bid_limit_eur_per_kwh": 0.21}
+    waiting = home(wear_eur_per_kwh=0.03, feed_in_eur_per_kwh=0.05, **prices)
+    charged = home(retail_eur_per_kwh=0.30, bid_limit_eur_per_kwh=0.22, most_discharge_kw=0.4)
+    found, _ = act(own, charged)  # charges that a neighbour's energy owes as well are no part of it
+    assert found["price_eur_per_kwh"] == 0.22
     found, _ = act(own, waiting | ahead(h2=0.22))
     assert found == {"battery_kw": -0.0, "price_eur_per_kwh": pytest.approx(0.21)}
 

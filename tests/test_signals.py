@@ -49,3 +49,14 @@ def test_an_environment_of_all_features(case: Case) -> None:
     assert (np.abs(told) < env.world.scaling.limit).all(), "nothing is cut in an ordinary run"
     moved = {name for name, changed in zip(FEATURES, np.ptp(told, 0) > 0.0, strict=True) if changed}
     assert {"soc", "vm_above_min_pu", "line_loading_percent", "last_bill_eur"} <= moved
+
+
+def test_prices_with_charges_lie_within_their_range(village: Any) -> None:
+    tariff = {
+        "retail_eur_per_kwh": 0.2, "feed_in_eur_per_kwh": 0.1, "network_eur_per_kwh": 0.3,
+        "taxes_eur_per_kwh": 0.15, "network_local_share": 0.5,
+    }  # fmt: skip
+    charged = village.case(tariff=tariff)
+    names = ("retail_eur_per_kwh", "retail_in_4h_eur_per_kwh", RATING)
+    inputs = scaling_of(charged, np.array([0]), names).inputs
+    assert [item.high for item in inputs[:2]] == pytest.approx([0.65, 0.65])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cosim.scenario import Scenario
 
 #: version of the run folder's layout; ``load_run`` refuses any other
-SCHEMA = 1
+SCHEMA = 2
 
 _PACKAGES = (
     "numpy", "scipy", "numba", "simpy", "pydantic", "PyYAML", "pyarrow", "pandapower", "simbench",

@@ -74,7 +74,7 @@ def reach_of(case: Case, rows: np.ndarray, actions: Sequence[str]) -> Reach:
 
     Battery power: the rating, both ways. Orders: what battery and the highest load or PV of the
     case could move in an interval, both ways. Limit prices: from the lowest feed-in price of the
-    case to its highest retail price. Raises InputError for actions nobody has.
+    case to what neighbours' energy is worth at most. Raises InputError for actions nobody has.
     """
     people, tariffs = case.population, case.tariffs
     _check("action", actions, tuple(ACTIONS))
@@ -91,7 +91,7 @@ def reach_of(case: Case, rows: np.ndarray, actions: Sequence[str]) -> Reach:
         "quantity_kwh": (-energy, energy),
         "price_eur_per_kwh": (
             tariffs.feed_in_eur_per_kwh[:, rows].min(0),
-            tariffs.retail_eur_per_kwh[:, rows].max(0),
+            tariffs.worth_eur_per_kwh[:, rows].max(0),
         ),
     }
     low, high = (np.stack([bounds[name][end] for name in actions], axis=-1) for end in (0, 1))
@@ -223,11 +223,11 @@ def _powers_of(case: Case, rows: np.ndarray) -> dict[str, tuple[float, float]]:
 
 
 def _prices_of(case: Case, rows: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Return the range of all prices: from the lowest feed-in to the highest retail price."""
+    """Return the range of all prices: from the lowest feed-in to what a drawn kWh costs most."""
     tariffs = case.tariffs
     prices = (
         float(tariffs.feed_in_eur_per_kwh[:, rows].min()),
-        float(tariffs.retail_eur_per_kwh[:, rows].max()),
+        float(tariffs.drawn_eur_per_kwh[:, rows].max()),
     )
     return {name: prices for name in FEATURES if name.endswith("_eur_per_kwh")}
 
