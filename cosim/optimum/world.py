@@ -60,6 +60,17 @@ def world_of(
     return World(net, retail.copy(), feed_in.copy(), charge, local, fed, case.grid.interval_h)
 
 
+def charged_world(case: Case) -> World:
+    """Return the world of a case with network charges and taxes on drawn energy."""
+    tariffs = case.tariffs
+    charge = tariffs.network_eur_per_kwh + tariffs.taxes_eur_per_kwh
+    local = (
+        tariffs.network_eur_per_kwh * tariffs.network_local_share
+        + tariffs.taxes_eur_per_kwh * tariffs.taxes_local_share
+    )
+    return world_of(case, charge, local / np.where(charge > 0.0, charge, 1.0))
+
+
 class _Idle(Policy):
     """Nobody uses a battery."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from cosim.case import Case
 from cosim.optimum.plan import optimum
 from cosim.optimum.replay import replayed
-from cosim.optimum.world import World, world_of
+from cosim.optimum.world import charged_world
 from cosim.studies.outcome import watched
 
 
@@ -48,17 +48,6 @@ def foresight(drawn: Case, days: int) -> Foresight:
         run["losses_kwh"],
         run["losses_kwh"] * retail,
     )
-
-
-def charged_world(case: Case) -> World:
-    """Return the world of a case with network charges and taxes on drawn energy."""
-    tariffs = case.tariffs
-    charge = tariffs.network_eur_per_kwh + tariffs.taxes_eur_per_kwh
-    local = (
-        tariffs.network_eur_per_kwh * tariffs.network_local_share
-        + tariffs.taxes_eur_per_kwh * tariffs.taxes_local_share
-    )
-    return world_of(case, charge, local / np.where(charge > 0.0, charge, 1.0))
 
 
 def unknown_to_it(case: Case) -> list[str]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from cosim.optimum.plan import optimum
+from cosim.optimum.world import charged_world
 from cosim.physics.battery import factors
 from cosim.population import Population
 from cosim.simulation import Interval
-from cosim.studies.foresight import charged_world
 from cosim.studies.outcome import imbalance_gain_eur
 from cosim.studies.recorded import Check, Record, check, cost_eur, turnover_eur
 

@@ -10,6 +10,7 @@ from cosim import plugins
 from cosim.bundle.card import Evaluation, Figure, Foresight, Interval
 from cosim.case import Case
 from cosim.optimum.plan import optimum
+from cosim.optimum.world import charged_world
 from cosim.policy import Policy
 from cosim.training.days import Calendar, Kind, kinds
 from cosim.training.judge import Costs, Period, cut_for, judge, paired_interval
@@ -43,7 +44,7 @@ def evaluation(
     periods = [Period(day) for day in days]
     costs = judge(case, seat, {name: learnt, RULE: rule}, periods, seeds)
     best = np.array([
-        [optimum(cut_for(case, period, seed)).cost_eur for seed in seeds] for period in periods
+        [_least_eur(cut_for(case, period, seed)) for seed in seeds] for period in periods
     ])  # fmt: skip
     foresight = _foresight(costs, name, best)
     return Evaluation(
@@ -56,6 +57,11 @@ def evaluation(
         caveats=("the days of one year of one scenario; one training run",),
         foresight=foresight,
     )  # fmt: skip
+
+
+def _least_eur(cut: Case) -> float:
+    """Return the cost of perfect foresight, with the charges that everybody else pays."""
+    return optimum(cut, world=charged_world(cut)).cost_eur
 
 
 def _figures(costs: dict[str, Costs], name: str, best: np.ndarray) -> list[Figure]:

@@ -45,7 +45,7 @@ def judge(
 ) -> dict[str, Costs]:
     """Return the costs of each policy in a seat; a seed draws how full the batteries begin.
 
-    Stored energy counts at :func:`stored_value`.
+    Stored energy counts at :func:`stored_value` of the period, as for perfect foresight.
     """
     return {
         name: Costs(*np.moveaxis(np.array([
@@ -71,7 +71,7 @@ def _cost(
     )
     rows = next(s.rows for s in seats if s.name == seat)
     everybody = np.arange(len(case.population))
-    purse = Purse(cut, everybody, stored_value(case, everybody))
+    purse = Purse(cut, everybody, stored_value(cut, everybody))  # the optimum's own value
     Simulation(replace(cut, seats=seats), purse).run()
     cost = -purse.take()
     gained = purse.energy_kwh - cut.population.initial_kwh
