@@ -25,7 +25,7 @@ from cosim.profiles.base import Homes, ProfileSource
 from cosim.projection import NetworkGuard
 from cosim.scenario import LoadedScenario, Scenario
 from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group, SupervisorSection
-from cosim.seeds import generator
+from cosim.seeds import Reseeded, generator
 from cosim.settlement import ACCOUNTS
 from cosim.supervision import problems_with, read_supervision
 from cosim.tariffs import crossed_series, intensity_of, series_of, tariffs_of
@@ -63,6 +63,7 @@ class Case:
     market: Market
     seats: tuple[Seat, ...]
     files: tuple[tuple[str, str], ...]  # data files read and their hashes
+    reseeded: Reseeded | None = None  # other draws from an interval on, for studies
 
     @property
     def scenario(self) -> Scenario:

@@ -16,6 +16,7 @@ from cosim.arrays import freeze
 from cosim.case import Case
 from cosim.conditions import Conditions, Factor
 from cosim.delivery import Delivery, pv_most_kw
+from cosim.draws import draws_of
 from cosim.forecasts.base import Forecast, Known
 from cosim.guard import Outlook
 from cosim.markets.base import Clearing
@@ -23,7 +24,6 @@ from cosim.months import Months
 from cosim.observe import AHEAD_H, LAGS, View
 from cosim.plant import Plant
 from cosim.publication import shown_rows
-from cosim.seeds import Draws
 from cosim.senses import PRICES, SENSORS, Hearing, Senses, Swap, age_s, swaps
 from cosim.settlement import Charges, Prices
 from cosim.timegrid import TimeGrid
@@ -267,10 +267,9 @@ class Lookout:
         self._nothing = np.zeros(len(case.population))
         self._past, self._senses = nothing_past(self._nothing.shape), Senses()
         self._disturbed = bool(case.scenario.disturbances)
-        per_day = max(1, 86_400 // case.grid.interval_s)
-        seed, names = case.scenario.seed, case.population.names
         assert isinstance(case.scenario.forecast, Forecast)
-        self._draws = Draws(seed, names, "forecast", per_day, case.scenario.forecast.draws)
+        names, width = case.population.names, case.scenario.forecast.draws
+        self._draws = draws_of(case, names, "forecast", width)
 
     def published(self, k: int) -> Prices:
         """Return the prices of an interval as published when its gate opens."""
