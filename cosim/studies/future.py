@@ -34,6 +34,7 @@ def instants(case: Case) -> list[int]:
     count = case.grid.intervals
     draws = generator(case.scenario.seed, "audit", "instants").random(PARTS)
     spread = ((np.arange(PARTS) + draws) / PARTS * count).astype(int)
+    spread = np.minimum(spread, max(count - 2, 0))  # after the last decision nothing comes
     eves = sorted({*_before_disturbances(case), *_before_publication(case)})
     some = eves[:: max(1, -(-len(eves) // PARTS))]
     return sorted({*spread.tolist(), *some})
