@@ -100,7 +100,8 @@ def test_cards_say_how_many_trainings_were_judged(
     time = {"start": "2016-07-18", "days": 6, "interval_minutes": 15}
     path = village.write(**days_of_village | {"time": time})
     words = ["evaluate", str(path), "--policy", ",".join(map(str, places)), "--seeds", "1",
-             "--days", "0-4", "--baselines", "passive", "--write-card", "--out", str(tmp_path)]  # fmt: skip
+             "--days", "0-4", "--baselines", "passive", "--write-card",
+             "--out", str(tmp_path)]  # fmt: skip
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "2 training runs that differ in their seed alone" in out
