@@ -67,8 +67,10 @@ def _kept(
     kept = np.array([figures[KEPT] for figures in kpis.values()]).round(9)
     begin = np.where(kept < 0.0, np.minimum(savings, 0.0), np.maximum(savings, 0.0))
     bars = axes.barh(np.arange(len(kept)), kept, left=begin, color=MAGENTA, height=0.7)
+    for bar in bars:
+        bar.sticky_edges.x.clear()  # else the axis would end with the longest bar
     if kept.any():
-        axes.set_xlabel("end of a bar, red: kept by the operator", color=MAGENTA)
+        axes.set_xlabel("last part: kept by the operator", color=MAGENTA)
     return bars, [
         f"{text} {'+' if own > 0.0 else '-'} {shown(KEPT, abs(own))}" if own else text
         for text, own in zip(texts, kept.tolist(), strict=True)
@@ -79,4 +81,4 @@ def _tariff(axes: Any, kpis: Mapping[str, float]) -> None:
     """Mark the mean tariff, which is the same under every market."""
     for name, color in (("mean_feed_in_eur_per_kwh", GREEN), ("mean_retail_eur_per_kwh", RED)):
         axes.axvline(kpis[name], color=color, linewidth=1.0, linestyle=(0, (4, 2)))
-    axes.set_xlabel("dashed: mean feed-in and retail price")
+    axes.set_xlabel("dashed: mean feed-in, retail")
