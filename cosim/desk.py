@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.draws import draws_of
 from cosim.errors import CosimError, InputError, PluginError, Problem
 from cosim.guard import Decision
 from cosim.observe import ACTIONS, View, encode
 from cosim.oversight import Look, Note, Oversight, stand_in
 from cosim.policy import PolicyContext, Seating
+from cosim.seats import Seat
 from cosim.seeds import Draws, LaneDraws
 
 
