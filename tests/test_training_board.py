@@ -61,7 +61,7 @@ class Impatient:
 
 
 def asked(out: Path, algorithm: Any, **more: Any) -> Request:
-    given = {"settings": SHORT, "steps": 600, "seed": 3, "lanes": 2, "judged_days": 0} | more
+    given = {"settings": SHORT, "steps": 600, "seed": 3, "lanes": 2} | more
     return Request("learner", algorithm, out=out, tensorboard=True, **given)
 
 

@@ -21,7 +21,6 @@ from cosim.policy import PolicyContext
 from cosim.scenario import load_scenario
 from cosim.simulation import Simulation
 from cosim.training.export import Description, Input, Scaling, to_onnx, write_bundle
-from cosim.training.judge import Period, judge, paired_interval
 from cosim.training.lane import Lane, Purse, stored_value
 
 SCENARIO = TRAINED / "shared_ppo" / "training.yaml"
@@ -227,21 +226,6 @@ def test_an_error_of_the_run_is_raised_where_the_learner_waits(
     lane.reset(cut)
     with pytest.raises(PluginError, match="shape"):
         lane.step(np.zeros((len(rows), 2)))
-
-
-def test_judging_pairs_days_and_fillings(case: Case, rows: np.ndarray) -> None:
-    rule = SelfConsumption()
-    costs = judge(case, "learner", {"a": rule, "b": rule}, [Period(0), Period(2)], (1, 2))
-    assert np.array_equal(costs["a"].owners, costs["b"].owners)
-    assert costs["a"].owners.shape == (2, 2) and len(np.unique(costs["a"].owners)) == 4
-    assert (costs["a"].community > costs["a"].owners).all()
-
-
-def test_the_paired_interval_holds_the_mean() -> None:
-    difference = np.random.default_rng(1).normal(1.0, 0.5, (40, 3))
-    low, high = paired_interval(difference)
-    assert low < difference.mean() < high and high - low < 0.5
-    assert paired_interval(difference) == (low, high)
 
 
 def test_writing_a_model_twice_gives_the_same_bytes(tmp_path: Path) -> None:

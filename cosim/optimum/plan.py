@@ -70,7 +70,7 @@ def optimum(
 ) -> Plan:
     """Return the least-cost plan of a case that knows everything beforehand.
 
-    ``terminal``: stored energy counts as in :func:`cosim.training.judge.judge`, or may not be
+    ``terminal``: stored energy counts as in :func:`cosim.studies.outcome.watched`, or may not be
     less at the end than at the begin. ``limits`` are kept by the AC load flow within 0.02 %,
     where batteries can. ``world`` is what is foreseen, that of the case by default.
     Raises RunError where there is no such plan.

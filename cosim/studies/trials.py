@@ -39,10 +39,7 @@ class Entrant:
 
 
 def drawn_case(case: Case, trial: Trial) -> Case:
-    """Return the case of a trial: its days, its draws, and batteries filled by its seed.
-
-    The draws are those of :func:`cosim.training.judge.judge`.
-    """
+    """Return the case of a trial: its days, its draws, and batteries filled by its seed."""
     share = generator(trial.seed, "judge", "filling", trial.first).random(len(case.population))
     return lived(case, Episode(trial.first, trial.days, trial.seed, share))
 

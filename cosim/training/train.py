@@ -1,11 +1,10 @@
-"""A training from scenario to bundle: the world, the learner, the export, a first judgement."""
+"""A training from scenario to bundle: the world, the learner, the export."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from cosim.bundle.card import CARD, Evaluation, Training
+from cosim.bundle.card import CARD, Training
 from cosim.bundle.load import Bundle
 from cosim.case import Case
 from cosim.errors import InputError, OutputError, Problem, did_you_mean
-from cosim.plugins import load
-from cosim.policy import Policy
 from cosim.scenario import LoadedScenario
 from cosim.training import checkpoint
 from cosim.training.days import Kind, blinded, blocks, kinds, no_days, training_days
 from cosim.training.export import Description, Scaling, to_onnx, write_bundle
-from cosim.training.heldout import days_for_tests, evaluation
 from cosim.training.learner import Learnt, News, Plan, Stop, learn
 from cosim.training.settings import Algorithm, Settings
 from cosim.training.signals import learnt_scaling
@@ -46,7 +42,6 @@ class Request:
     seed: int
     lanes: int
     days: tuple[int, ...] | None = None
-    judged_days: int = 12
     every_s: float = 60.0
     tensorboard: bool = False
     licence: str = "not stated"
@@ -80,7 +75,7 @@ def train(
     said: Callable[[str, str], None] = lambda phase, text: None,
     stop: Stop | None = None,
 ) -> Bundle:
-    """Train, write the bundle and its learning curve, judge it; return the bundle.
+    """Train, write the bundle and its learning curve; return the bundle, not judged yet.
 
     Raises InputError where scenario and request do not fit, StoppedError when asked to stop.
     """
@@ -100,7 +95,7 @@ def train(
     )
     learnt = learn(env, plan, resume=resume, told=told, stop=stop)
     said("trained", f"{learnt.slot_steps * env.agents_each} decisions in {learnt.wall_s:.0f} s")
-    bundle = _bundled(case, request, env, scaling, learnt, said)
+    bundle = _bundled(case, request, env, scaling, learnt)
     (request.out / checkpoint.FILE).unlink(missing_ok=True)
     return bundle
 
@@ -176,50 +171,17 @@ def digest_of(loaded: LoadedScenario) -> str:
 
 
 def _bundled(
-    case: Case,
-    request: Request,
-    env: SharedVecEnv,
-    scaling: Scaling,
-    learnt: Learnt,
-    said: Callable[[str, str], None],
+    case: Case, request: Request, env: SharedVecEnv, scaling: Scaling, learnt: Learnt
 ) -> Bundle:
-    """Write the bundle and its curve; judge it before, where there are days for it."""
+    """Write the bundle and its curve."""
     joint = request.algorithm == "ppo_joint"
     rows = next(seat.rows for seat in case.seats if seat.name == request.policy)
     agents = tuple(case.population.names[row] for row in rows) if joint else ()
     model = to_onnx(learnt.policy, scaling, agents)
     seen = learnt.seen[np.linspace(0, len(learnt.seen) - 1, GOLDEN).astype(int)]
-    steps = learnt.slot_steps * env.agents_each
-    days = days_for_tests(case, request.settings.calendar, request.judged_days)
-    record: Evaluation | None = None
-    if days:
-        with tempfile.TemporaryDirectory() as folder:
-            trial = description(case, request, learnt, steps, None)
-            write_bundle(Path(folder), model, scaling, seen, trial, agents)
-            policy = _bound(folder, case.grid.interval_s)
-            record = evaluation(case, request.policy, policy, word(request.out.name), days)
-        said("judged", _verdict(record))
     _write_curve(request.out, learnt.curve)
-    said_of = description(case, request, learnt, steps, record)
+    said_of = description(case, request, learnt, learnt.slot_steps * env.agents_each)
     return write_bundle(request.out, model, scaling, seen, said_of, agents)
-
-
-def _bound(folder: str, interval_s: int) -> Policy:
-    policy = load("policy", "onnx").model_validate({"bundle": folder})
-    bound = policy.bound(Path(), interval_s)  # type: ignore[attr-defined]
-    assert isinstance(bound, Policy)
-    return bound
-
-
-def _verdict(record: Evaluation) -> str:
-    owners, community = (figure.values for figure in record.figures[:2])
-    pairs = ", ".join(f"{name} {value:.2f}" for name, value in community.items())
-    own = ", ".join(f"{name} {value:.2f}" for name, value in owners.items())
-    text = f"community [EUR/day] {pairs}; owners {own}"
-    share = record.foresight.captured if record.foresight else None
-    if share:
-        text += f"; captured {share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
-    return text
 
 
 def _write_curve(folder: Path, curve: Sequence[dict[str, float]]) -> None:
@@ -235,9 +197,7 @@ def _write_curve(folder: Path, curve: Sequence[dict[str, float]]) -> None:
         raise OutputError(f"cannot write '{folder / CURVE}': {error.strerror}") from None
 
 
-def description(
-    case: Case, request: Request, learnt: Learnt, steps: int, record: Evaluation | None
-) -> Description:
+def description(case: Case, request: Request, learnt: Learnt, steps: int) -> Description:
     """Return what the card says beside the model."""
     import stable_baselines3
     import torch
@@ -277,7 +237,6 @@ def description(
             ),
             calendar=chosen.calendar,
         ),
-        evaluation=record,
     )
 
 

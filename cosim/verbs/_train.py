@@ -16,7 +16,9 @@ from cosim.verbs._common import load, ready, take_plugins
 from cosim.verbs._running import INTERRUPTED, Say, interruption
 
 if TYPE_CHECKING:
+    from cosim.case import Case
     from cosim.training.learner import News
+    from cosim.training.train import Request
 
 EXTRA = ("torch", "stable_baselines3", "gymnasium")
 
@@ -44,7 +46,6 @@ def train_policy(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         lanes=arguments.lanes,
         days=days,
-        judged_days=arguments.judged_days,
         licence=arguments.licence,
         tensorboard=boards,
         command=shlex.join(command(arguments)),
@@ -61,8 +62,25 @@ def train_policy(arguments: argparse.Namespace) -> int:
         print(f"interrupted; go on with:\n{again}", file=sys.stderr)
         return INTERRUPTED
     say("checked", f"{len(bundle.card.golden)} golden vectors replayed")
+    _judged(case, request, arguments, say)
     print(arguments.out)
     return 0
+
+
+def _judged(case: Case, request: Request, arguments: argparse.Namespace, say: Say) -> None:
+    """Judge the policy on days it never saw; who breaks off is told how to go on."""
+    from cosim.studies.held_out import days_for_tests
+    from cosim.verbs._first_judgement import first_judgement, judging_words
+
+    calendar, most = request.settings.calendar, arguments.judged_days
+    try:
+        first_judgement(case, request.policy, request.out, calendar, most, say)
+    except BaseException:
+        days = days_for_tests(case, calendar, most)
+        again = judging_words(arguments.scenario, request.policy, request.out, days)
+        text = shlex.join([*again, *_world_words(arguments)])
+        print(f"the policy is written, but not judged; judge it with:\n{text}", file=sys.stderr)
+        raise
 
 
 def command(arguments: argparse.Namespace) -> list[str]:
@@ -73,7 +91,12 @@ def command(arguments: argparse.Namespace) -> list[str]:
         value = getattr(arguments, name)
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    words += [word for text in arguments.overrides for word in ("--set", text)]
+    return words + _world_words(arguments)
+
+
+def _world_words(arguments: argparse.Namespace) -> list[str]:
+    """Return the options that say more of the scenario."""
+    words = [word for text in arguments.overrides for word in ("--set", text)]
     return words + [word for folder in arguments.plugins for word in ("--plugins", str(folder))]
 
 

@@ -20,12 +20,11 @@ from cosim import plugins
 from cosim.__main__ import main
 from cosim.bundle.card import Evaluation
 from cosim.bundle.load import load_bundle
-from cosim.case import Case, load_case
+from cosim.case import Case
 from cosim.episode import Episode, lived
 from cosim.errors import PluginError, RunError
 from cosim.policy import Policy
 from cosim.record import MemoryRecorder
-from cosim.scenario import load_scenario
 from cosim.simulation import Simulation
 from cosim.studies.foresight import foresight
 from cosim.studies.matrix import FORESIGHT, Job, Matrix, run_matrix
@@ -33,8 +32,6 @@ from cosim.studies.outcome import MEASURES
 from cosim.studies.trials import Entrant, Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, findings, least_gap
 from cosim.training.days import EVERY_DAY, Kind, kinds
-from cosim.training.heldout import evaluation as first_judgement
-from cosim.training.judge import Period, judge
 from cosim.verbs._entrants import BASELINES, baselines
 from cosim.verbs._evaluation import _periods
 from cosim.verbs._verdict_card import evaluation
@@ -95,33 +92,6 @@ def test_what_fails_in_a_worker_is_said(case: Case, matrix: Matrix) -> None:
         run_matrix(failing(True), 2)
     with pytest.raises(PluginError, match=r"policy 'rule' \(.*failed in interval 0: ValueError"):
         run_matrix(failing(False), 2)
-
-
-def test_costs_are_those_of_the_training_judge(case: Case, matrix: Matrix) -> None:
-    """The draws of `random` follow the trial's seed here and the scenario's there."""
-    for name in ("truthful", "time_of_use", RULE):
-        policy = plugins.load("policy", name)()
-        assert isinstance(policy, Policy)
-        found = judge(case, "rule", {name: policy}, [Period(first) for first in FIRSTS], SEEDS)
-        assert matrix.of(name, "community_eur") == pytest.approx(found[name].community, rel=1e-12)
-        assert matrix.of(name, "owners_eur") == pytest.approx(found[name].owners, rel=1e-12)
-        assert matrix.of(name, "gained_kwh") == pytest.approx(found[name].gained_kwh, abs=1e-9)
-
-
-def test_a_first_judgement_is_that_of_an_evaluation() -> None:
-    """Under charges, and prices that move from day to day."""
-    case = load_case(load_scenario("scenarios/day_ahead.yaml"))
-    lowest = case.tariffs.retail_eur_per_kwh[:, 0].reshape(2, -1).min(axis=1)
-    assert lowest[0] != lowest[1]
-    found = run_matrix(Job(case, "rule", entrants(case, "truthful"), (0, 1), 1, (101,)))
-    policy = plugins.load("policy", "truthful")()
-    assert isinstance(policy, Policy)
-    record = first_judgement(case, "rule", policy, "truthful", (0, 1))
-    told = {figure.measure: figure.values for figure in record.figures}["cost of the community"]
-    for name in ("truthful", RULE):
-        mean = found.of(name, "community_eur").mean()
-        assert told[name] == pytest.approx(mean, abs=1e-3)
-    assert told["optimum"] == pytest.approx(found.foreseen("together_eur").mean(), abs=1e-3)
 
 
 def test_figures_are_the_key_figures_of_the_run(case: Case, matrix: Matrix) -> None:
