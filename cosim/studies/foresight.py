@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosim.case import Case
+from cosim.optimum.grid import TOLERANCE_PERCENT
 from cosim.optimum.plan import optimum
 from cosim.optimum.replay import replayed
 from cosim.optimum.world import charged_world
@@ -48,6 +49,32 @@ def foresight(drawn: Case, days: int) -> Foresight:
         run["losses_kwh"],
         run["losses_kwh"] * retail,
     )
+
+
+@dataclass(frozen=True)
+class Limited:
+    """The same with neighbours and within the limits of the feeder [EUR/day].
+
+    ``limited_bound_eur`` holds as far as loadings are convex and voltages linear in the batteries'
+    power, ``limited_gap`` is that of the certificate, relative to the cost.
+    ``limited_excess_percent`` is the largest breach of a limit in the AC load flow, negative where
+    all are kept. Where no plan keeps them there is no bound, and the cost is that of a plan which
+    breaks them least.
+    """
+
+    limited_eur: float
+    limited_bound_eur: float
+    limited_gap: float
+    limited_excess_percent: float
+
+
+def limited(drawn: Case, days: int) -> Limited:
+    """Return what a trial's case would have cost, had its batteries kept the feeder's limits."""
+    plan = optimum(drawn, world=charged_world(drawn), limits=drawn.limits)
+    assert plan.excess_percent is not None
+    kept = plan.excess_percent <= TOLERANCE_PERCENT
+    bound = plan.bound_eur / days if kept else np.nan
+    return Limited(plan.cost_eur / days, bound, plan.gap, plan.excess_percent)
 
 
 def unknown_to_it(case: Case) -> list[str]:

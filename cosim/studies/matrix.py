@@ -11,24 +11,28 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
 from cosim.arrays import freeze
 from cosim.case import Case
 from cosim.errors import RunError
-from cosim.studies.foresight import Foresight, foresight
+from cosim.studies.foresight import Foresight, Limited, foresight, limited
 from cosim.studies.outcome import MEASURES, outcome
 from cosim.studies.trials import Entrant, Trial, drawn_case
 
-#: columns of the matrix' foresight, in their order
+#: columns of the matrix' foresight, in their order, and those within the feeder's limits
 FORESIGHT = tuple(field.name for field in fields(Foresight))
+LIMITED = tuple(field.name for field in fields(Limited))
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What is to be run: entrants on periods of some ``days`` from each of ``firsts``, by seed."""
+    """What is to be run: entrants on periods of some ``days`` from each of ``firsts``, by seed.
+
+    ``limits``: perfect foresight within the limits of the feeder, too.
+    """
 
     case: Case
     seat: str
@@ -37,6 +41,12 @@ class Job:
     days: int
     seeds: tuple[int, ...]
     foresight: bool = True
+    limits: bool = False
+
+    @property
+    def foreseen(self) -> tuple[str, ...]:
+        """What is asked of perfect foresight, the columns of the matrix'."""
+        return (FORESIGHT if self.foresight else ()) + (LIMITED if self.limits else ())
 
     @property
     def trials(self) -> list[Trial]:
@@ -49,7 +59,7 @@ class Matrix:
     """What came of a job: figures ``[entrants, periods, seeds, measures]``, all per day.
 
     ``savings_eur`` ``[entrants, n]`` is what each prosumer saved by trading, mean over trials;
-    ``foresight`` ``[periods, seeds, columns]`` is NaN where it was not asked for.
+    ``foresight`` ``[periods, seeds, columns]`` has those of :attr:`Job.foreseen`.
     """
 
     job: Job
@@ -67,7 +77,7 @@ class Matrix:
 
     def foreseen(self, column: str) -> np.ndarray:
         """Return a column of the foresight ``[periods, seeds]``."""
-        return np.asarray(self.foresight[..., FORESIGHT.index(column)])
+        return np.asarray(self.foresight[..., self.job.foreseen.index(column)])
 
 
 _Row = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -87,7 +97,7 @@ def run_matrix(
         job,
         np.moveaxis(figures, 1, 0).reshape(len(job.entrants), *shape, len(MEASURES)),
         savings.mean(axis=0),
-        foreseen.reshape(*shape, len(FORESIGHT)),
+        foreseen.reshape(*shape, len(job.foreseen)),
     )
 
 
@@ -119,14 +129,12 @@ def _run(job: Job, trial: Trial) -> _Row:
     """Run every entrant on one trial."""
     drawn = drawn_case(job.case, trial)
     found = [outcome(drawn, job.seat, entrant, trial.days) for entrant in job.entrants]
-    foreseen = np.full(len(FORESIGHT), np.nan)
-    if job.foresight:
-        seen = foresight(drawn, trial.days)
-        foreseen = np.array([getattr(seen, name) for name in FORESIGHT])
+    seen = astuple(foresight(drawn, trial.days)) if job.foresight else ()
+    within = astuple(limited(drawn, trial.days)) if job.limits else ()
     return (
         np.stack([each.figures for each in found]),
         np.stack([each.savings_eur for each in found]),
-        foreseen,
+        np.array([*seen, *within]),
     )
 
 

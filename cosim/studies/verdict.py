@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosim.metrics import gini, jain
+from cosim.optimum.grid import TOLERANCE_PERCENT
 from cosim.studies.foresight import unknown_to_it
-from cosim.studies.matrix import FORESIGHT, Matrix
+from cosim.studies.matrix import Matrix
 from cosim.studies.outcome import MEASURES
 from cosim.studies.statistics import (
     LEAST_PERIODS,
@@ -166,8 +167,19 @@ def least_gap(rule: np.ndarray) -> float:
 
 
 def _foreseen(matrix: Matrix) -> dict[str, float]:
-    """Return the means of the foresight, the largest gap of a certificate, and of a replay."""
-    means = {name: float(matrix.foreseen(name).mean()) for name in FORESIGHT}
+    """Return the means of the foresight, the largest gap of a certificate, and of a replay.
+
+    Within limits: the largest gap where they are kept, the largest excess, and how many break one.
+    """
+    means = {name: float(matrix.foreseen(name).mean()) for name in matrix.job.foreseen}
+    if matrix.job.limits:
+        gap, excess = (matrix.foreseen(f"limited_{what}") for what in ("gap", "excess_percent"))
+        kept = excess <= TOLERANCE_PERCENT
+        means |= {
+            "limited_gap": float(gap[kept].max()) if kept.any() else np.nan,
+            "limited_excess_percent": float(excess.max()),
+            "limited_trials_in_breach": float((~kept).sum()),
+        }
     gaps = [
         (matrix.foreseen(f"{kind}_eur") - matrix.foreseen(f"{kind}_bound_eur"))
         / np.maximum(1.0, np.abs(matrix.foreseen(f"{kind}_eur")))

@@ -98,7 +98,11 @@ def _planned(case: Case, arguments: argparse.Namespace) -> _Plan:
         arguments.length,
         numbers(arguments.seeds, "--seeds"),
         not arguments.no_foresight,
+        arguments.foresight_limits,
     )
+    if job.limits and not job.foresight:
+        raise InputError(Problem("limits of an optimum that is left out", "--foresight-limits",
+                                 remedy="leave --no-foresight out"))  # fmt: skip
     workers = workers_by_default() if arguments.workers is None else arguments.workers
     if workers < 1:
         raise InputError(Problem(f"{workers} processes", "--workers", remedy="at least 1"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cosim.studies.matrix import FORESIGHT, Matrix
+from cosim.studies.matrix import Matrix
 from cosim.studies.outcome import MEASURES
 from cosim.studies.recorded import Check
 from cosim.studies.statistics import DRAWS, LEVEL, Estimate
@@ -37,7 +37,8 @@ def show(
     console.print(_heading(matrix, found))
     for table in _tables(found):
         console.print(table)
-    lines = (*map(training_line, trained), *_foresight_lines(found), *_storage_lines(found))
+    foreseen = _foresight_lines(found, len(matrix.job.trials))
+    lines = (*map(training_line, trained), *foreseen, *_storage_lines(found))
     for line in (*lines, *found.notes):
         console.print(line, soft_wrap=True)
     for name, own in checks.items():
@@ -145,7 +146,7 @@ def _other_cells(verdict: Verdict) -> list[str]:
     ]
 
 
-def _foresight_lines(found: Findings) -> list[str]:
+def _foresight_lines(found: Findings, trials: int) -> list[str]:
     """Return what perfect foresight would have cost, its certificate and its replay."""
     seen = found.foresight
     if not seen:
@@ -158,6 +159,23 @@ def _foresight_lines(found: Findings) -> list[str]:
         f"{seen['largest_replay_difference_eur']:.2g} EUR/day from the programme; the feeder loses "
         f"{seen['replayed_losses_kwh']:.2f} kWh/day on the way, which nobody in the programme pays "
         f"(worth {seen['replayed_losses_eur']:.2f} EUR/day at retail)",
+        *_limited_lines(seen, trials),
+    ]
+
+
+def _limited_lines(seen: Mapping[str, float], trials: int) -> list[str]:
+    """Return what perfect foresight would have cost within the limits of the feeder."""
+    if "limited_eur" not in seen:
+        return []
+    excess, broken = seen["limited_excess_percent"], int(seen["limited_trials_in_breach"])
+    proof = f" (certified for limits linearised at the plan: largest gap {seen['limited_gap']:.1e})"
+    cost = f"within the limits of the feeder: {seen['limited_eur']:.3f} EUR/day with neighbours"
+    if not broken:
+        return [cost + proof]
+    return [
+        cost + (proof if broken < trials else ""),
+        f"in {broken} of {trials} trials no plan keeps them, up to {excess:.1f} % beyond: its cost "
+        "there is that of a plan which breaks them least",
     ]
 
 
@@ -249,15 +267,19 @@ def trainings_csv(trained: Sequence[Trainings]) -> str:
 def runs_csv(matrix: Matrix) -> str:
     """Return a line per run: policy, period, seed and its figures, and those of the foresight."""
     job = matrix.job
-    shown = FORESIGHT if job.foresight else ()
     rows = []
     for e, entrant in enumerate(job.entrants):
         for d, first in enumerate(job.firsts):
             for s, seed in enumerate(job.seeds):
-                foreseen = matrix.foresight[d, s, : len(shown)]
-                values = (*matrix.figures[e, d, s], *foreseen)
+                values = (*matrix.figures[e, d, s], *matrix.foresight[d, s])
                 rows.append([entrant.name, first, seed, *map(float, values)])
-    head = ["policy", "first_day", "seed", *MEASURES, *(f"foresight_{name}" for name in shown)]
+    head = [
+        "policy",
+        "first_day",
+        "seed",
+        *MEASURES,
+        *(f"foresight_{name}" for name in job.foreseen),
+    ]
     return csv_text(head, rows)
 
 

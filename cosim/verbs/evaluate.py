@@ -50,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--no-foresight", action="store_true", help="leave the optimum out")
     parser.add_argument(
+        "--foresight-limits", action="store_true",
+        help="the optimum within the limits of the feeder, too; slow where none can keep them",
+    )  # fmt: skip
+    parser.add_argument(
         "--audit", action="store_true", help="check that each named policy's gain is real"
     )
     parser.add_argument(

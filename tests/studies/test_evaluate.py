@@ -23,18 +23,25 @@ from cosim.bundle.load import load_bundle
 from cosim.case import Case
 from cosim.episode import Episode, lived
 from cosim.errors import PluginError, RunError
+from cosim.feeder.limits import Limits
+from cosim.optimum.grid import TOLERANCE_PERCENT, excess_percent
+from cosim.optimum.plan import optimum
+from cosim.optimum.replay import replayed
+from cosim.optimum.world import charged_world
 from cosim.policy import Policy
 from cosim.record import MemoryRecorder
 from cosim.simulation import Simulation
 from cosim.studies.foresight import foresight
-from cosim.studies.matrix import FORESIGHT, Job, Matrix, run_matrix
+from cosim.studies.matrix import FORESIGHT, LIMITED, Job, Matrix, run_matrix
 from cosim.studies.outcome import MEASURES
 from cosim.studies.trials import Entrant, Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, findings, least_gap
 from cosim.training.days import EVERY_DAY, Kind, kinds
+from cosim.verbs import _verdicts
 from cosim.verbs._entrants import BASELINES, baselines
 from cosim.verbs._evaluation import _periods
 from cosim.verbs._verdict_card import evaluation
+from cosim.verbs._verdicts import as_json
 
 Captured = pytest.CaptureFixture[str]
 FIRSTS, SEEDS = (0, 1, 2, 3, 4, 5), (3, 4)
@@ -147,6 +154,60 @@ def test_charges_on_drawn_energy_keep_the_bound(village: Any, days_of_village: A
     assert any("the demand charge" in note for note in findings(found).notes)
 
 
+@pytest.fixture(scope="module")
+def tight(case: Case) -> Case:
+    """The village with lines that perfect foresight would overload, and idle batteries, too."""
+    cut = drawn_case(case, Trial(1, 1, 3))
+    plan = optimum(cut, world=charged_world(cut)).battery_kw
+    net = cut.profiles.load_kw - cut.profiles.pv_kw
+    lines = slice(2 * len(cut.network.buses), 2 * len(cut.network.buses) + len(cut.network.lines))
+    highest = [100.0 + excess_percent(cut, x, Limits())[:, lines].max() for x in (net, net + plan)]
+    limit = 0.6 * min(highest)
+    return replace(case, limits=Limits(line_percent=limit))
+
+
+def test_perfect_foresight_within_limits(tight: Case) -> None:
+    """Dearer than without; the co-simulation of its plan keeps what the plan of no limits breaks.
+
+    Losses and voltages of the load flow are those of the plan, so only the tolerance is left.
+    """
+    job = Job(tight, "rule", entrants(tight, ""), (1,), 1, (3,), limits=True)
+    found = run_matrix(job)
+    assert found.foresight.shape[-1] == len(FORESIGHT) + len(LIMITED)
+    cost, bound, gap, excess = (float(found.foreseen(name)[0, 0]) for name in LIMITED)
+    free = float(found.foreseen("together_eur")[0, 0])
+    assert free + 1e-3 < bound <= cost + 1e-9 and abs(gap) < 1e-6
+    assert excess <= TOLERANCE_PERCENT
+
+    cut = drawn_case(tight, Trial(1, 1, 3))
+    world, most = charged_world(cut), tight.limits.line_percent
+    within = optimum(cut, world=world, limits=cut.limits)
+    highest = []
+    for plan in (within, optimum(cut, world=world)):
+        run = replayed(cut, plan.battery_kw)
+        recorder = MemoryRecorder(run)
+        facts = recorder.finish(Simulation(run, recorder).run(), {}).facts
+        highest.append(float(np.nanmax(facts.interval["line_max_percent"])))
+    assert highest[0] <= most + TOLERANCE_PERCENT < highest[1]
+    seen = findings(found).foresight
+    assert seen["limited_eur"] == cost and seen["limited_trials_in_breach"] == 0.0
+    assert seen["limited_gap"] == gap and seen["limited_excess_percent"] == excess
+
+
+def test_limits_that_nobody_can_keep_are_said(
+    tight: Case, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr("cosim.optimum.linear.TIME_LIMIT_S", 0.5)
+    hopeless = replace(tight, limits=Limits(line_percent=3.0))
+    found = run_matrix(Job(hopeless, "rule", entrants(hopeless, ""), (1,), 1, (3,), limits=True))
+    assert np.isnan(found.foreseen("limited_bound_eur")).all()
+    told = findings(found)
+    assert told.foresight["limited_trials_in_breach"] == 1.0
+    _verdicts.show(found, told, {})
+    assert "in 1 of 1 trials no plan keeps them, up to" in capsys.readouterr().out
+    assert as_json(found, told, {})["foresight"]["limited_bound_eur"] is None
+
+
 def test_verdicts_by_hand(matrix: Matrix) -> None:
     found = findings(matrix)
     cost = {each.name: matrix.of(each.name, "community_eur").mean() for each in
@@ -223,7 +284,7 @@ def evaluated(path: Path, out: Path, *words: str) -> int:
 
 def test_tables_and_files(path: Path, tmp_path: Path, capsys: Captured) -> None:
     words = ("--policy", "truthful, {kind: random, spread: 2.0}", "--baselines",
-             "do_nothing,no_peer_to_peer", "--audit")  # fmt: skip
+             "do_nothing,no_peer_to_peer", "--audit", "--foresight-limits")  # fmt: skip
     assert evaluated(path, tmp_path, *words) == 0
     out = capsys.readouterr().out
     paths = [Path(line) for line in out.splitlines()[-4:]]
@@ -240,13 +301,17 @@ def test_tables_and_files(path: Path, tmp_path: Path, capsys: Captured) -> None:
         runs = list(csv.DictReader(stream))
     assert set(table) == {"truthful", "random spread=2.0", RULE, "do_nothing", "no_peer_to_peer"}
     assert len(runs) == len(table) * 6
-    assert set(MEASURES) < set(runs[0]) and {f"foresight_{n}" for n in FORESIGHT} < set(runs[0])
+    assert set(MEASURES) < set(runs[0]) and {
+        f"foresight_{n}" for n in (*FORESIGHT, *LIMITED)
+    } < set(runs[0])
     mean = np.mean([float(r["community_eur"]) for r in runs if r["policy"] == "truthful"])
     assert float(table["truthful"]["cost"]) == pytest.approx(mean)
     content = json.loads(paths[2].read_text())
     assert content["policies"]["truthful"]["cost"]["value"] == pytest.approx(mean)
     assert all(check["holds"] for check in content["audit"]["truthful"])
     assert content["policies"][RULE]["p"] is None
+    assert content["foresight"]["limited_eur"] >= content["foresight"]["together_bound_eur"]
+    assert "within the limits of the feeder: " in out
 
 
 def test_a_failed_audit_is_an_exit_code(
@@ -309,6 +374,7 @@ def test_held_out_days_are_the_tests_of_the_calendar(case: Case) -> None:
         (("--policy", "truthful", "--baselines", "rando"), ["unknown baseline 'rando'"]),
         (("--policy", "truthful", "--write-card"), ["no policy named is a bundle"]),
         (("--policy", "truthful", "--workers", "0"), ["0 processes"]),
+        (("--policy", "truthful", "--no-foresight", "--foresight-limits"), ["--foresight-limits"]),
         (("--policy", "shared_ppo"), ["trained on intervals of 900 s"]),
     ],
 )
