@@ -19,8 +19,8 @@ from cosim.case import Case, network_guard
 from cosim.conditions import Factor
 from cosim.delivery import Delivery, Metered, Part, advance, deliver, meter, pv_most_kw
 from cosim.desk import Desk
-from cosim.episode import Episode, initial_kwh, lived
-from cosim.errors import InputError, Problem
+from cosim.episode import Episode, check_within, initial_kwh, lived
+from cosim.errors import InputError, Problem, did_you_mean
 from cosim.forecasts.base import Forecast
 from cosim.guard import Outlook
 from cosim.known import Past, nothing_past, sensed
@@ -52,7 +52,8 @@ class Lanes:
 
     ``view`` is what is known at the next DECIDE ``[lanes, n]``; after the last interval it is that
     of the interval that would follow, everything settled, by the calendar of a day before.
-    Raises InputError for disturbances that only a run in SimPy can play.
+    Raises InputError for disturbances that only a run in SimPy can play, and for days that the case
+    does not have.
     """
 
     def __init__(self, case: Case, episodes: Sequence[Episode]) -> None:
@@ -70,8 +71,8 @@ class Lanes:
         self.case, self.intervals = case, days.pop() * self._per_day
         self.interval = 0
         self._first = np.array([episode.first * self._per_day for episode in episodes])
-        if self._first.min() < 0 or self._first.max() + self.intervals > grid.intervals:
-            raise ValueError("an episode does not lie within the days of the case")
+        for episode in episodes:
+            check_within(case, episode)
         disturbed = bool(case.scenario.disturbances)
         self._courses = [rehearse(lived(case, e)) for e in episodes] if disturbed else None
         self._almanac = Almanac(case, self._first, self.intervals)
@@ -97,8 +98,10 @@ class Lanes:
     def step(self, given: Mapping[str, np.ndarray] | None = None) -> Step:
         """Decide, trade, deliver and settle the next interval, and look at the one after it.
 
-        ``given`` are decisions ``[lanes, m, a]`` of seats whose policy is not asked.
+        ``given`` are decisions ``[lanes, m, a]`` of seats whose policy is not asked. Raises
+        InputError for others, and after the last interval.
         """
+        self._check(given or {})
         k, before = self.interval, self.energy_kwh
         traded = self._traded(k, given)
         delivery = self._delivered(k, traded)
@@ -116,6 +119,25 @@ class Lanes:
         self._noted = self._noted.after(traded.clearing, bills, on_metered, self.done)
         self._prices, self._outlook, self.view = self._looked()
         return Step(k, before, traded, delivery, metered, bills)
+
+    def _check(self, given: Mapping[str, np.ndarray]) -> None:
+        """Raise InputError where there is nothing to step, or what is given does not fit."""
+        if self.done:
+            what = f"the episodes have ended after {self.intervals} intervals"
+            raise InputError(Problem(what, remedy="make new lanes"))
+        seats = {seat.name: seat for seat in self.case.seats}
+        lanes, wrong = len(self.energy_kwh), []
+        for name, decisions in given.items():
+            if name not in seats:
+                wrong.append(Problem(f"decisions for '{name}', which is no seat",
+                                     remedy=did_you_mean(name, seats)))  # fmt: skip
+                continue
+            shape = (lanes, len(seats[name].rows), len(seats[name].policy.actions))
+            if np.shape(decisions) != shape:
+                what = f"decisions of shape {np.shape(decisions)} for seat '{name}'"
+                wrong.append(Problem(what, remedy=f"{shape}: lanes, prosumers, actions"))
+        if wrong:
+            raise InputError(wrong)
 
     def _looked(self) -> tuple[Prices, Outlook, View]:
         """Return prices, outlook and view of the next interval."""

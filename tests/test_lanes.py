@@ -375,5 +375,5 @@ def test_lanes_refuse_episodes_that_do_not_fit(village: Any) -> None:
     case = village.case()
     with pytest.raises(ValueError, match="one length"):
         Lanes(case, [Episode(0, 1, 1), Episode(0, 2, 1)])
-    with pytest.raises(ValueError, match="within the days"):
+    with pytest.raises(InputError, match="days 1 to 1 in a scenario of 1 days"):
         Lanes(case, [Episode(1, 1, 1)])

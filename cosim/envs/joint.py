@@ -8,9 +8,10 @@ import gymnasium
 import numpy as np
 
 from cosim.case import Case
-from cosim.envs.world import Record, Told, World, rows_of
+from cosim.envs.world import Record, Told, World
 from cosim.training.days import CALENDAR, Calendar
 from cosim.training.export import Scaling
+from cosim.training.lane import rows_of
 from cosim.training.signals import OBSERVED, named_terms
 
 
@@ -63,7 +64,7 @@ class JointEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Decide for all, and run on to the next decision."""
-        told = self.world.step(np.asarray(action).reshape(len(self.world.rows), -1))
+        told = self.world.step(self.world.actions_of(action, len(self.world.rows)))
         reward = float(told.rewards[0].sum())  # the same for all of a team
         return told.observations.ravel(), reward, False, told.over, _info(told)
 

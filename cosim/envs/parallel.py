@@ -10,9 +10,10 @@ from gymnasium.utils import seeding
 from pettingzoo import ParallelEnv
 
 from cosim.case import Case
-from cosim.envs.world import Record, Told, World, rows_of
+from cosim.envs.world import Record, Told, World
 from cosim.training.days import CALENDAR, Calendar
 from cosim.training.export import Scaling
+from cosim.training.lane import rows_of
 from cosim.training.signals import OBSERVED, named_terms
 
 Infos = dict[str, dict[str, Any]]
@@ -82,10 +83,16 @@ class CommunityEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         self, actions: dict[str, np.ndarray]
     ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], Infos]:
         """Take every agent's action, and run on to the next decision."""
+        if not self.agents:
+            raise RuntimeError("there is nothing to decide: call reset() first")
         missing = [name for name in self.agents if name not in actions]
         if missing:
             raise ValueError(f"no action of {len(missing)} agents, first of '{missing[0]}'")
-        told = self.world.step(np.stack([actions[name] for name in self.possible_agents]))
+        given = [
+            self.world.actions_of(actions.get(name), whose=f" of '{name}'")[0]
+            for name in self.agents
+        ]
+        told = self.world.step(np.array(given))
         rewards = self._by_agent(told.rewards.sum(-1).tolist())
         over = dict.fromkeys(self.agents, told.over)
         ended = dict.fromkeys(self.agents, False)

@@ -60,7 +60,7 @@ class SingleEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Decide, and run on to the next decision."""
-        told = self.world.step(np.asarray(action)[None, :])
+        told = self.world.step(self.world.actions_of(action))
         reward = float(told.rewards.sum())
         return told.observations[0], reward, False, told.over, _info(told)
 

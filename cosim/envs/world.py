@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from gymnasium import spaces
@@ -43,7 +44,8 @@ class World:
 
     Without ``days`` every episode is the run of the case itself, with the scenario's own seed and
     fillings; with it, so many training days are drawn, with a seed and fillings of their own, and
-    nothing is seen of the days that the calendar keeps from learners.
+    nothing is seen of the days that the calendar keeps from learners. Raises InputError for less
+    than a day, and for a ``team`` that is no share.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class World:
         record: Record | None = None,
         calendar: Calendar = CALENDAR,
     ) -> None:
+        _check(days, team)
         case = case if days is None else blinded(case, calendar)
         self.calendar = calendar
         self.case, self.rows, self.days, self.team = case, rows, days, team
@@ -79,8 +82,10 @@ class World:
 
     def begin(self, random: np.random.Generator) -> Told:
         """Start an episode; nothing is worth anything yet."""
-        drawn = whole(self.case) if self.days is None else None
-        episode = drawn or drawn_episode(self.case, self.days or 1, random, self.calendar)
+        if self.days is None:
+            episode = whole(self.case)
+        else:
+            episode = drawn_episode(self.case, self.days, random, self.calendar)
         turn = self._lane.reset(lived(self.case, episode))
         return self._told(turn, np.zeros((len(self.rows), 3)))
 
@@ -89,6 +94,17 @@ class World:
         turn, worth = self._lane.step(decided(self.reach, self.scaling, shares, self._raw))
         rating = self.case.population.rating_kw[self.rows]
         return self._told(turn, rewards_of(worth, rating, self.team))
+
+    def actions_of(self, given: object, count: int = 1, whose: str = "") -> np.ndarray:
+        """Return the actions of some prosumers ``[count, a]``, given flat as their space has them.
+
+        Raises ValueError for any other shape, before anything is decided.
+        """
+        actions = np.asarray(given, dtype=float)
+        shape = (count * len(self.reach.names),)
+        if actions.shape != shape:
+            raise ValueError(f"an action{whose} has the shape {shape}, not {actions.shape}")
+        return actions.reshape(count, -1)
 
     def close(self) -> None:
         """End the episode and its thread."""
@@ -99,6 +115,18 @@ class World:
         return Told(seen, rewards, turn.present, turn.interval, turn.over)
 
 
+def _check(days: int | None, team: float) -> None:
+    """Raise InputError for a length that is no number of days and a share that is none."""
+    wrong = []
+    if days is not None and not (isinstance(days, Integral) and days >= 1):
+        remedy = "a whole number from 1 on; None: the run as it is"
+        wrong.append(Problem(f"episodes of {days!r} days", "days", remedy=remedy))
+    if not 0.0 <= team <= 1.0:
+        wrong.append(Problem(f"a share of {team!r} of the team's worth", "team", remedy="0 to 1"))
+    if wrong:
+        raise InputError(wrong)
+
+
 def row_of(case: Case, prosumer: str) -> np.ndarray:
     """Return the row of a prosumer ``[1]``; raise InputError for an unknown name."""
     names = case.population.names
@@ -107,14 +135,3 @@ def row_of(case: Case, prosumer: str) -> np.ndarray:
             Problem(f"unknown participant '{prosumer}'", remedy=did_you_mean(prosumer, names))
         )
     return np.array([names.index(prosumer)])
-
-
-def rows_of(case: Case, seat: str) -> np.ndarray:
-    """Return the rows that a policy of the scenario serves; raise InputError for an unknown one."""
-    seats = {each.name: each.rows for each in case.seats}
-    if seat not in seats:
-        raise InputError(
-            Problem(f"no participant is served by a policy '{seat}'",
-                    remedy=did_you_mean(seat, tuple(seats)))
-        )  # fmt: skip
-    return seats[seat]

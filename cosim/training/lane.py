@@ -18,6 +18,7 @@ from pydantic import PrivateAttr
 
 from cosim.arrays import freeze
 from cosim.case import Case
+from cosim.errors import InputError, Problem, did_you_mean
 from cosim.lookout import Lookout
 from cosim.markets.base import Clearing
 from cosim.observe import encode
@@ -236,6 +237,17 @@ class Lane:
             item = Turn(context.interval, whole, present)
         self._turn = item
         return item
+
+
+def rows_of(case: Case, seat: str) -> np.ndarray:
+    """Return the rows that a policy of the scenario serves; raise InputError for an unknown one."""
+    seats = {each.name: each.rows for each in case.seats}
+    if seat not in seats:
+        raise InputError(
+            Problem(f"no participant is served by a policy '{seat}'",
+                    remedy=did_you_mean(seat, tuple(seats)))
+        )  # fmt: skip
+    return seats[seat]
 
 
 def _last_turn(case: Case, simulation: Simulation, purse: Purse, chair: Chair) -> Turn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from cosim.arrays import freeze
 from cosim.case import Case
+from cosim.errors import InputError, Problem
 from cosim.lanes import Lanes, Step
 from cosim.observe import encode
 from cosim.training.days import (
@@ -23,7 +25,7 @@ from cosim.training.days import (
     training_days,
 )
 from cosim.training.export import Scaling
-from cosim.training.lane import Chair, seated, stored_value
+from cosim.training.lane import Chair, rows_of, seated, stored_value
 from cosim.training.signals import decided, named_terms, reach_of, rewards_of
 from cosim.training.terms import PLAIN, Weights, terms_eur
 
@@ -60,7 +62,8 @@ class SharedVecEnv(VecEnv):
     reward is that of all together. Days that the calendar keeps from the learner are overwritten
     before anything is read of the case; of the others, ``wanted`` alone are lived through.
     ``fillings``: how full batteries begin, by chance or as the scenario says. ``horizon``: after
-    an episode the world goes on, or, ``closed``, nothing counts but what is stored.
+    an episode the world goes on, or, ``closed``, nothing counts but what is stored. Raises
+    InputError for numbers that mean nothing, a seat that is none and days that there are not.
     """
 
     def __init__(
@@ -81,10 +84,11 @@ class SharedVecEnv(VecEnv):
         fillings: Literal["drawn", "scenario"] = "drawn",
         horizon: Literal["open", "closed"] = "open",
     ) -> None:
+        _check(lanes, days, deal or Deal(team=team))
         self._fillings, self._open = fillings, horizon == "open"
         self._firsts = blocks(training_days(case, calendar, wanted), days)
         case = blinded(case, calendar)
-        self._rows = next(item.rows for item in case.seats if item.name == seat)
+        self._rows = rows_of(case, seat)
         self._seat, self._scaling, self._days = seat, scaling, days
         self._deal = deal or Deal(team=team)
         if joint:
@@ -137,8 +141,12 @@ class SharedVecEnv(VecEnv):
         return self._next()
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Take the actions of all slots."""
-        self._given.append(np.array(actions, np.float32))
+        """Take the actions of all slots; raise ValueError for any other shape."""
+        given = np.array(actions, np.float32)
+        shape = (self.num_envs, *self.action_space.shape)  # type: ignore[misc]
+        if given.shape != shape:
+            raise ValueError(f"actions have the shape {shape}, not {given.shape}")
+        self._given.append(given)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Live through an interval in all lanes; all of them end together and begin anew."""
@@ -205,3 +213,22 @@ class SharedVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """Return that no slot is wrapped."""
         return [False] * len(list(self._get_indices(indices)))
+
+
+def _check(lanes: int, days: int, deal: Deal) -> None:
+    """Raise InputError for counts below 1, and shares that are none."""
+    wrong = [
+        Problem(f"{count!r} {what}", what, remedy="a whole number from 1 on")
+        for what, count in (("lanes", lanes), ("days", days))
+        if not (isinstance(count, Integral) and count >= 1)
+    ]
+    shares = {"team": deal.team, "community": deal.community}
+    wrong += [
+        Problem(f"a share of {share!r}", what, remedy="0 to 1")
+        for what, share in shares.items()
+        if not 0.0 <= share <= 1.0
+    ]
+    if not wrong and deal.team + deal.community > 1.0:
+        wrong.append(Problem("team and community are shares: together at most 1", "team"))
+    if wrong:
+        raise InputError(wrong)
