@@ -86,6 +86,7 @@ def train(
     """
     _check_folder(request.out, resume)
     env, scaling = world_of(case, request)
+    checkpoint.make_folder(request.out)
     slots = env.num_envs
     said("training", _opening(case, request, env))
     plan = Plan(
