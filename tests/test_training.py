@@ -30,7 +30,7 @@ from cosim.lanes import Step
 from cosim.optimum.plan import optimum
 from cosim.policy import Policy
 from cosim.simulation import Simulation
-from cosim.training.checkpoint import FILE
+from cosim.training.checkpoint import FILE, alone, make_folder
 from cosim.training.days import EVERY_DAY
 from cosim.training.heldout import captured
 from cosim.training.lane import Purse, stored_value
@@ -430,6 +430,14 @@ def test_where_nothing_can_be_written_nothing_is_learnt(
     assert main(command) == 74
     told = capsys.readouterr()
     assert "cannot write into" in told.err and "trained" not in told.out
+
+
+def test_two_trainings_do_not_share_a_folder(home: Case, tmp_path: Path) -> None:
+    request = asked(tmp_path / "o")
+    make_folder(request.out)
+    with alone(request.out), pytest.raises(InputError, match="another training is under way"):
+        train(home, request)
+    assert train(home, request).card.golden  # let go of, it is free
 
 
 def test_without_the_libraries_of_learning_it_says_so_once(

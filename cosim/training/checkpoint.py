@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,31 @@ def make_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(f"cannot write into '{folder}': {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder; raise InputError where one is under way in it.
+
+    The lock is the process's own: none is left behind however it ends.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no locks of files here
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            what = f"another training is under way in '{folder}'"
+            raise InputError(Problem(what, "--out", remedy="name another place")) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(held)
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
