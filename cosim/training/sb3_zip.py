@@ -211,7 +211,8 @@ def _printed(text: Any, size: int) -> np.ndarray:
 def read_statistics(path: Path) -> Normal | None:
     """Return the statistics of a saved ``VecNormalize`` or of a JSON file; None: it does nothing.
 
-    JSON has ``mean`` and ``var``, lists of numbers, and may have ``clip_obs`` and ``epsilon``.
+    JSON has ``mean`` and ``var``, lists of numbers, and may have ``clip_obs`` and ``epsilon``, and
+    ``low`` and ``high``, the ranges of training before normalisation.
     """
     data = read_file(path, PICKLE_CAP, "name a file that VecNormalize.save() has written, or JSON")
     try:
@@ -245,7 +246,7 @@ def _of_pickle(found: Any) -> Normal | None:
 
 
 def _normal(fields: Any) -> Normal:
-    allowed = {"mean", "var", "clip_obs", "epsilon"}
+    allowed = {"mean", "var", "clip_obs", "epsilon", "low", "high"}
     if not isinstance(fields, dict) or not {"mean", "var"} <= set(fields) <= allowed:
         raise ValueError(f"must hold {', '.join(sorted(allowed))} and nothing else")
     mean, var = (_vector(fields[key], key) for key in ("mean", "var"))
@@ -254,7 +255,12 @@ def _normal(fields: Any) -> Normal:
         raise ValueError(f"has {len(mean)} means and {len(var)} variances")
     if not (clip > 0.0 and epsilon >= 0.0 and (var >= 0.0).all() and (var + epsilon > 0.0).all()):
         raise ValueError("needs variances, an epsilon >= 0 and a clip_obs > 0")
-    return Normal(mean, var, clip, epsilon)
+    if "low" not in fields and "high" not in fields:
+        return Normal(mean, var, clip, epsilon)
+    low, high = (_vector(fields.get(key), key) for key in ("low", "high"))
+    if not len(low) == len(high) == len(mean) or not (low <= high).all():
+        raise ValueError("needs a low and a higher high for each mean")
+    return Normal(mean, var, clip, epsilon, low, high)
 
 
 def _vector(values: Any, key: str) -> np.ndarray:
