@@ -249,6 +249,9 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "activation without parameter": (["--activation", "tanh:2"], "takes no parameter"),
     "interval": (["--interval-minutes", "0"], "not 1 to 1440"),
     "name": (["--name", "!!!"], "give --name"),
+    "gates": (["--gate-lead-seconds", "-5"], "gate_lead_s"),
+    "licence": (["--licence", "f\xfcr alle"], "licence"),
+    "version": (["--policy-version", ""], "version"),
     "share of an order": (["--share-of-rating", "--actions", "quantity_kwh"], "only battery_kw"),
     "no model": (["--normalize", "/no/such/file"], "No such file"),
 }

@@ -29,7 +29,7 @@ MOST_WEIGHTS = MODEL_CAP // 4
 _CLASS = re.compile(
     r"<class '(?:torch\.nn\.modules\.activation\.|torch\.nn\.modules\.linear\.)(\w+)'>"
 )
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|inf)")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:e[+-]?\d+)?|inf)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +117,16 @@ def _weights(data: bytes) -> dict[str, np.ndarray]:
         raise ValueError(f"policy.pth holds more than weights, or is broken ({kind})") from None
     if not isinstance(held, dict) or not 1 <= len(held) <= 1000:
         raise ValueError("policy.pth holds no weights by name")
+    tensors = [tensor for tensor in held.values() if isinstance(tensor, torch.Tensor)]
+    if sum(tensor.numel() for tensor in tensors) > PTH_CAP // 4:  # views cost nothing in the file
+        raise ValueError(f"policy.pth describes more than {PTH_CAP} bytes of weights")
     return {_known(name): _array(name, tensor) for name, tensor in held.items()}
 
 
 def _check_archive(data: bytes) -> None:
     """Refuse what would not be stored plainly: torch's reader has no bounds of its own."""
+    if not data.startswith(b"PK\x03\x04"):  # else torch would read what stands before the archive
+        raise ValueError("policy.pth is no archive of weights")
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -219,7 +224,7 @@ def read_statistics(path: Path) -> Normal | None:
         if data.lstrip()[:1] == b"{":
             return _normal(strict_json(data))
         return _of_pickle(read_pickle(data))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:
         remedy = (
             'write JSON: {"mean": [...], "var": [...], "clip_obs": 10, "epsilon": 1e-8}; or use '
             "--trust, which runs whatever the file holds"
