@@ -1,16 +1,17 @@
 """The joint projection: batteries move together, as little as keeps the limits of the feeder.
 
 Where the forecast positions after the device guard would break a voltage, line or transformer
-limit, all set-points are projected onto the limits linearised around the solved state. The slopes
-are differences of the feeder's own load flow, one lane per battery, and only limits found broken
-are rows of the problem; the result is solved again and linearised again. Without a broken limit
-nothing is computed but that one load flow. Where no set-points keep the limits, the excess is made
-as small as it can be, and said.
+limit, all set-points are projected onto the limits linearised around the solved state. The feeder's
+linearised equations are rows of a sparse quadratic programme, and of the limits only those found
+broken; the result is solved again and linearised again. Without a broken limit nothing is computed
+but that one load flow. Where no set-points keep the limits, the excess is made as small as it can
+be, and said.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +25,12 @@ from cosim.population import Population
 TOLERANCE_PU, TOLERANCE_PERCENT = 2e-4, 0.2
 ROUNDS = 5
 ENOUGH = 0.9  # a round that leaves more than this share of the excess is the last
-STEP_KW = 0.25  # of the differences
 #: a set-point that moved by less [kW] was not moved
 SAME_KW = 1e-6
-#: excess weighs so much more than the squared change of all batteries over their range
+#: excess in tolerances weighs so much more than the squared change of a battery over its range
 ELASTIC = 1e3
+
+Matrix = Any  # scipy's, or what it makes one of
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ def project(
     while left > 0.0 and rounds < ROUNDS:
         rounds += 1
         rows |= excess > 1.0
-        point = _nearest(battery_kw, expected, *problem.linear(point, excess, rows))
+        point = problem.nearest(battery_kw, point, excess, rows)
         excess = problem.excess(point)
         if not problem.solvable(excess):
             break
@@ -130,33 +132,58 @@ class _Problem:
             [buses, buses, lines, trafos],
         )
         self._unit = np.repeat([TOLERANCE_PU, TOLERANCE_PERCENT], [2 * buses, lines + trafos])
-        self._free = np.flatnonzero(expected.high_kw - expected.low_kw > SAME_KW)
+        self._sign = np.repeat([1.0, -1.0, 1.0], [buses, buses, lines + trafos])
+        bus = np.arange(buses)
+        self._quantity = np.concatenate((bus, bus, buses + np.arange(lines + trafos)))
+        self._low, self._high = expected.low_kw, expected.high_kw
+        self._free = np.flatnonzero(self._high - self._low > SAME_KW)
 
     def excess(self, battery_kw: np.ndarray) -> np.ndarray:
-        """Return (value - limit) / tolerance of every limit ``[..., limits]``, NaN where dead."""
-        shape = (*battery_kw.shape[:-1], len(self._p))
-        p = np.broadcast_to(self._p, shape).copy()
-        np.subtract.at(p.T, self._bus, battery_kw.T)
-        state = self._feeder.solve(p, np.broadcast_to(self._q, shape))
+        """Return (value - limit) / tolerance of every limit, NaN where dead."""
+        state = self._feeder.solve(self._injected(battery_kw), self._q)
         return (self._values(state) - self._limit) / self._unit
 
     def solvable(self, excess: np.ndarray) -> bool:
         """Return whether the load flow had a solution."""
         return bool(np.isfinite(excess).any())
 
-    def linear(
-        self, point: np.ndarray, excess: np.ndarray, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return free batteries ``[f]``, slopes ``[r, f]`` and bounds ``[r]`` of chosen limits.
+    def nearest(
+        self, wanted: np.ndarray, point: np.ndarray, excess: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        """Return the set-points nearest to those wanted that keep the chosen limits ``rows``.
 
-        ``slopes @ x <= bounds`` for the set-points ``x`` of the free batteries.
+        The limits are linearised at ``point``, where they have ``excess``.
         """
-        free = self._free
-        step = np.zeros((len(free), len(point)))
-        step[np.arange(len(free)), free] = STEP_KW
-        up, down = self.excess(point + step)[:, rows], self.excess(point - step)[:, rows]
-        slopes = ((up - down) / (2.0 * STEP_KW)).T
-        return free, slopes, slopes @ point[free] - excess[rows]
+        from scipy.sparse import coo_matrix
+
+        free, chosen = self._free, np.flatnonzero(rows & np.isfinite(excess))
+        flow = self._feeder.linear(self._injected(point), self._q)
+        if flow is None or len(free) == 0:
+            return wanted.copy()
+        own, slopes, draws = (
+            flow.balance, flow.slopes(self._quantity[chosen]), flow.draws(self._bus[free])
+        )  # fmt: skip
+        n, columns = len(free), len(free) + flow.unknowns
+        value = slopes.value * (self._sign / self._unit)[chosen][slopes.row]
+        at = (slopes.row, n + slopes.column)
+        moved = np.bincount(slopes.row, minlength=len(chosen)) > 0  # not what the slack holds
+        tied = np.concatenate((own.value, -draws.value))
+        tied_at = (np.concatenate((own.row, draws.row)),
+                   np.concatenate((n + own.column, draws.column)))  # fmt: skip
+        drawn = draws.value * point[free][draws.column]
+        result = wanted.copy()
+        result[free] = least_change(
+            wanted[free], self._low[free], self._high[free],
+            coo_matrix((value, at), (len(chosen), columns)),
+            np.where(moved, -excess[chosen], 1.0),
+            coo_matrix((tied, tied_at), (flow.unknowns, columns)),
+            -np.bincount(draws.row, drawn, flow.unknowns),
+        )  # fmt: skip
+        return result
+
+    def _injected(self, battery_kw: np.ndarray) -> np.ndarray:
+        """Return what all devices feed in at each bus."""
+        return self._p - self._at_buses(battery_kw, len(self._p))
 
     def _values(self, state: GridState) -> np.ndarray:
         """Return voltages, negative voltages and loadings; the slack's is an input, not checked."""
@@ -171,78 +198,78 @@ class _Problem:
         return np.bincount(self._bus, weights=values, minlength=buses)
 
 
-def _nearest(
-    wanted: np.ndarray,
-    expected: Forecast,
-    free: np.ndarray,
-    slopes: np.ndarray,
-    bounds: np.ndarray,
-) -> np.ndarray:
-    """Return the set-points nearest to the wanted ones that keep the linearised limits."""
-    usable = np.isfinite(slopes).all(1) & np.isfinite(bounds)
-    slopes, bounds = slopes[usable], bounds[usable]
-    size = np.abs(slopes).max(axis=1, initial=0.0)
-    steered = size > 1e-9  # else no battery reaches that limit
-    scale = size[steered][:, None]
-    result = wanted.copy()
-    low, high = expected.low_kw[free], expected.high_kw[free]
-    result[free] = least_change(
-        wanted[free], low, high, slopes[steered] / scale, bounds[steered] / scale[:, 0]
-    )
-    return result
-
-
 def least_change(
-    wanted: np.ndarray, low: np.ndarray, high: np.ndarray, a: np.ndarray, b: np.ndarray
+    wanted: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    a: Matrix,
+    b: np.ndarray,
+    ties: Matrix | None = None,
+    sums: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the x in ``[low, high]`` with ``a @ x <= b`` nearest to ``wanted``.
 
-    Where there is none, the x with the least sum of excesses, and of those the nearest, as far as
-    a weight of ELASTIC can tell. ``wanted`` lies within its bounds. Solved with Clarabel (Goulart
-    and Chen 2024, doi:10.48550/arXiv.2405.12762).
+    With ``ties`` there are unknowns u beside x, which follow from ``ties @ (x, u) = sums``, and
+    the limits are ``a @ (x, u) <= b``. Where there is no such x, the one with the least sum of
+    excesses, and of those the nearest, as far as a weight of ELASTIC can tell. ``wanted`` lies
+    within its bounds. Solved with Clarabel (Goulart and Chen 2024, doi:10.48550/arXiv.2405.12762).
     """
+    from scipy.sparse import coo_matrix
+
     if len(b) == 0 or len(wanted) == 0:
         return np.array(wanted)
-    found = _solve(wanted, low, high, a, b, elastic=False)
-    if found is None:
-        found = _solve(wanted, low, high, a, b, elastic=True)
-    return np.array(wanted) if found is None else np.clip(found, low, high)
+    limits = coo_matrix(a)
+    if ties is None or sums is None:
+        ties, sums = coo_matrix((0, limits.shape[1])), np.zeros(0)
+    for elastic in (False, True):
+        found = _solve(wanted, low, high, limits, b, ties, sums, elastic=elastic)
+        if found is not None:
+            return np.clip(found, low, high)
+    return np.array(wanted)
 
 
 def _solve(
     wanted: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
-    a: np.ndarray,
+    a: Matrix,
     b: np.ndarray,
+    ties: Matrix,
+    sums: np.ndarray,
     *,
     elastic: bool,
 ) -> np.ndarray | None:
     """Return the solution of the quadratic programme, None where there is none.
 
-    Rows: the limits, the upper and the lower bounds; with ``elastic`` each limit has an excess,
-    >= 0, that is paid for.
+    Rows: the ties, the limits, the upper and the lower bounds; with ``elastic`` each limit has an
+    excess, >= 0, that is paid for.
     """
     import clarabel
-    from scipy import sparse
+    from scipy.sparse import csc_matrix
 
-    n, extra = len(wanted), len(b) if elastic else 0
-    eye, spare = np.eye(n), np.eye(extra)
-    dense = np.zeros((len(b) + 2 * n + extra, n + extra))
-    dense[: len(b), :n] = a
-    dense[len(b) : len(b) + n, :n], dense[len(b) + n : len(b) + 2 * n, :n] = eye, -eye
-    if elastic:
-        dense[: len(b), n:] = dense[len(b) + 2 * n :, n:] = -spare
-    weight = ELASTIC * float(np.maximum(high - low, 1.0).max())
-    right = np.concatenate((b, high, -low, np.zeros(extra)))
-    cost = np.concatenate((-wanted, np.full(extra, weight)))
-    square = sparse.csc_matrix((np.ones(n), np.arange(n), np.minimum(np.arange(n + extra + 1), n)))
-    square.resize(n + extra, n + extra)
+    n, equal, m = len(wanted), len(sums), len(b)
+    x, one, excess = np.arange(n), np.ones(n), np.arange(m if elastic else 0)
+    spare, columns = np.ones(len(excess)), a.shape[1] + len(excess)
+    upper = equal + m
+    blocks = (
+        (ties.row, ties.col, ties.data),
+        (equal + a.row, a.col, a.data),
+        (upper + x, x, one),
+        (upper + n + x, x, -one),
+        (equal + excess, a.shape[1] + excess, -spare),
+        (upper + 2 * n + excess, a.shape[1] + excess, -spare),
+    )
+    row, column, value = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    right = np.concatenate((sums, b, high, -low, np.zeros(len(excess))))
+    matrix = csc_matrix((value, (row, column)), (len(right), columns))
+    square = csc_matrix((one, x, np.minimum(np.arange(columns + 1), n)), (columns, columns))
+    cost = np.zeros(columns)
+    cost[:n] = -wanted
+    cost[a.shape[1] :] = ELASTIC * float(np.maximum(high - low, 1.0).max())
     options = clarabel.DefaultSettings()
     options.verbose = False
     options.max_threads = 1
-    cones = [clarabel.NonnegativeConeT(len(right))]
-    matrix = sparse.csc_matrix(dense)
+    cones = [clarabel.ZeroConeT(equal), clarabel.NonnegativeConeT(len(right) - equal)]
     answer = clarabel.DefaultSolver(square, cost, matrix, right, cones, options).solve()
     if str(answer.status) not in {"Solved", "AlmostSolved"}:
         return None

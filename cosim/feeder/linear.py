@@ -1,0 +1,176 @@
+"""The load flow near a solved state: what small changes of injections do, as sparse equations.
+
+Unknowns are the changes of every node's voltage and of the current entering every branch at its
+from end, two reals each. A branch ties its current to its two voltages; a node balances the
+currents of its branches, of its shunt and of its injection of constant power. These are the
+derivatives of the equations that the engines solve, of radial and meshed networks alike, and a
+tree eliminates them from its leaves without fill-in. Currents are unknowns of their own, as in
+modified nodal analysis (Ho, Ruehli and Brennan 1975, doi:10.1109/TCS.1975.1084079): on lines of
+centimetres they would else be differences of voltages that are equal but for the last digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosim.arrays import freeze
+from cosim.feeder.network import Network
+from cosim.feeder.state import Complexes, Floats
+from cosim.feeder.topology import Ints, Walk
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Entries of a sparse matrix of real numbers; those of one place add up."""
+
+    row: Ints
+    column: Ints
+    value: Floats
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFlow:
+    """The equations around a state: ``balance @ unknowns = draws(bus) @ drawn_kw``.
+
+    Unknowns are voltages in ``unit_pu`` and then currents in kW at rated voltage, so that all
+    coefficients are near 1: the unit is what a kW loses over the median branch.
+    """
+
+    network: Network
+    unknowns: int  # and as many equations
+    balance: Entries
+    unit_pu: float
+    voltage: Ints  # [n], number of a node's voltage among the complex unknowns, or -1
+    current: Ints  # [m], number of a branch's current among them, or -1
+    v_pu: Complexes  # [n], the state, NaN where dead
+    percent_per_pu: Floats  # [m, 2], percent of the rating per unit current at either end
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    def draws(self, bus: Ints) -> Entries:
+        """Return what a kW drawn at each of the buses ``[k]`` adds to the equations ``[., k]``."""
+        node, column = self.network.bus_node[bus], np.arange(len(bus))
+        reached = (self.voltage[node] >= 0) & self.network.bus_in_service[bus]
+        row, v = self.voltage[node[reached]], self.v_pu[node[reached]]
+        per_kw = -v / np.abs(v) ** 2
+        return Entries(
+            np.concatenate((2 * row, 2 * row + 1)),
+            np.tile(column[reached], 2),
+            np.concatenate((per_kw.real, per_kw.imag)),
+        )
+
+    def slopes(self, quantity: Ints) -> Entries:
+        """Return how voltages [p.u.] and loadings [%] follow the unknowns, ``[k, unknowns]``.
+
+        ``quantity [k]`` counts buses, then lines, then transformers. Nothing moves what is dead or
+        the slack's; a loading follows the current of that end where it is the larger.
+        """
+        buses = len(self.network.buses)
+        branches = np.concatenate((self.network.line_branch, self.network.trafo_branch))
+        at_bus = quantity < buses
+        row = np.arange(len(quantity))
+        parts = (
+            *self._voltages(row[at_bus], quantity[at_bus]),
+            *self._loadings(row[~at_bus], branches[quantity[~at_bus] - buses]),
+        )
+        return _real_parts(parts)
+
+    def _voltages(self, row: Ints, bus: Ints) -> tuple[Part, ...]:
+        node = self.network.bus_node[bus]
+        v = self.v_pu[node]
+        return ((row, self.voltage[node], self.unit_pu * np.conj(v) / np.abs(v)),)
+
+    def _loadings(self, row: Ints, branch: Ints) -> tuple[Part, ...]:
+        nodes, y = self.network.branch_nodes[branch], self.network.branch_y_pu[branch]
+        current = np.einsum("kij,kj->ki", y, self.v_pu[nodes])
+        size, percent = np.abs(current), self.percent_per_pu[branch]
+        far = size[:, 1] * percent[:, 1] > size[:, 0] * percent[:, 0]
+        # where nothing flows there is no slope: none is told
+        along = percent * np.conj(current) / np.maximum(size, np.finfo(float).tiny)
+        by_current, by_voltage = _far_end(y)
+        own = np.where(far, along[:, 1] * by_current, along[:, 0])
+        other = np.where(far, along[:, 1] * by_voltage, 0.0) * self.unit_pu
+        own = own / (1e3 * self.network.base_mva)
+        return (row, self.current[branch], own), (row, self.voltage[nodes[:, 0]], other)
+
+
+#: rows, complex columns (< 0: known, not an unknown) and their values
+Part = tuple[Ints, Ints, NDArray[Any]]
+
+
+def linear_flow(
+    network: Network, walk: Walk, v_pu: Complexes, s_kva: Complexes, percent_per_pu: Floats
+) -> LinearFlow:
+    """Return the load flow linearised around voltages ``v_pu [n]`` at injections ``s_kva [n]``."""
+    nodes, branches = walk.order[1:], walk.branches
+    base_kw = 1e3 * network.base_mva
+    voltage, current = np.full(len(v_pu), -1), np.full(len(network.branch_nodes), -1)
+    voltage[nodes] = np.arange(len(nodes))
+    current[branches] = len(nodes) + np.arange(len(branches))
+    y = network.branch_y_pu[branches]
+    drop_pu = 1.0 / (y[:, 0, 1] * base_kw)  # by a kW at the near end
+    unit_pu = float(np.median(np.abs(drop_pu))) if len(branches) else 1.0
+    (near, far), i = voltage[network.branch_nodes[branches]].T, current[branches]
+    by_current, by_voltage = _far_end(y)
+    ones, at = np.ones(len(branches), dtype=complex), voltage[nodes]
+    kw_per_unit = base_kw * unit_pu
+    straight = (
+        (near, i, ones),  # nodes: the currents of their branches and shunts
+        (far, i, by_current),
+        (far, near, kw_per_unit * by_voltage),
+        (at, at, kw_per_unit * network.node_shunt_pu[nodes]),
+        (i, far, ones),  # branches: i = yff v_near + yft v_far, by yft
+        (i, near, y[:, 0, 0] / y[:, 0, 1]),
+        (i, i, -drop_pu / unit_pu),
+    )
+    turned = ((at, at, unit_pu * np.conj(s_kva[nodes] / v_pu[nodes] ** 2)),)
+    balance = _joined(_real(straight, 1.0), _real(turned, -1.0))
+    unknowns = 2 * (len(nodes) + len(branches))
+    return LinearFlow(network, unknowns, balance, unit_pu, voltage, current, v_pu, percent_per_pu)
+
+
+def _far_end(y: Complexes) -> tuple[Complexes, Complexes]:
+    """Return how the far current of two-ports ``[k, 2, 2]`` follows near current and voltage."""
+    by_current = y[:, 1, 1] / y[:, 0, 1]
+    return by_current, y[:, 1, 0] - by_current * y[:, 0, 0]
+
+
+def _known(parts: tuple[Part, ...]) -> Part:
+    """Return parts as one, without entries of what is no equation or no unknown."""
+    row, column, value = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    kept = (row >= 0) & (column >= 0)
+    return row[kept], column[kept], value[kept]
+
+
+def _real(parts: tuple[Part, ...], sign: float) -> Entries:
+    """Return complex equations as real ones; with ``sign`` -1 of the conjugate unknowns."""
+    row, column, value = _known(parts)
+    re, im = value.real, value.imag
+    return Entries(
+        np.concatenate((2 * row, 2 * row, 2 * row + 1, 2 * row + 1)),
+        np.concatenate((2 * column, 2 * column + 1) * 2),
+        np.concatenate((re, -sign * im, im, sign * re)),
+    )
+
+
+def _real_parts(parts: tuple[Part, ...]) -> Entries:
+    """Return the real parts of complex rows."""
+    row, column, value = _known(parts)
+    return Entries(
+        np.tile(row, 2),
+        np.concatenate((2 * column, 2 * column + 1)),
+        np.concatenate((value.real, -value.imag)),
+    )
+
+
+def _joined(*entries: Entries) -> Entries:
+    columns = ((each.row, each.column, each.value) for each in entries)
+    return Entries(*(np.concatenate(arrays) for arrays in zip(*columns, strict=True)))
