@@ -11,13 +11,13 @@ be, and said.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from cosim.arrays import freeze
 from cosim.feeder.feeder import Feeder
 from cosim.feeder.limits import Limits
+from cosim.feeder.linear import Entries
 from cosim.feeder.state import GridState, SolveStatus
 from cosim.population import Population
 
@@ -29,8 +29,6 @@ ENOUGH = 0.9  # a round that leaves more than this share of the excess is the la
 SAME_KW = 1e-6
 #: excess in tolerances weighs so much more than the squared change of a battery over its range
 ELASTIC = 1e3
-
-Matrix = Any  # scipy's, or what it makes one of
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,31 +152,29 @@ class _Problem:
 
         The limits are linearised at ``point``, where they have ``excess``.
         """
-        from scipy.sparse import coo_matrix
-
         free, chosen = self._free, np.flatnonzero(rows & np.isfinite(excess))
         flow = self._feeder.linear(self._injected(point), self._q)
         if flow is None or len(free) == 0:
             return wanted.copy()
-        own, slopes, draws = (
-            flow.balance, flow.slopes(self._quantity[chosen]), flow.draws(self._bus[free])
-        )  # fmt: skip
-        n, columns = len(free), len(free) + flow.unknowns
-        value = slopes.value * (self._sign / self._unit)[chosen][slopes.row]
-        at = (slopes.row, n + slopes.column)
+        own, draws = flow.balance, flow.draws(self._bus[free])
+        slopes, n = flow.slopes(self._quantity[chosen]), len(free)
+        scale = (self._sign / self._unit)[chosen]
+        limits = Entries(slopes.row, n + slopes.column, slopes.value * scale[slopes.row])
         moved = np.bincount(slopes.row, minlength=len(chosen)) > 0  # not what the slack holds
-        tied = np.concatenate((own.value, -draws.value))
-        tied_at = (np.concatenate((own.row, draws.row)),
-                   np.concatenate((n + own.column, draws.column)))  # fmt: skip
-        drawn = draws.value * point[free][draws.column]
+        ties = Ties(
+            flow.unknowns,
+            Entries(
+                np.concatenate((own.row, draws.row)),
+                np.concatenate((n + own.column, draws.column)),
+                np.concatenate((own.value, -draws.value)),
+            ),
+            -np.bincount(draws.row, draws.value * point[free][draws.column], flow.unknowns),
+        )
+        bounds = np.where(moved, -excess[chosen], 1.0)
         result = wanted.copy()
         result[free] = least_change(
-            wanted[free], self._low[free], self._high[free],
-            coo_matrix((value, at), (len(chosen), columns)),
-            np.where(moved, -excess[chosen], 1.0),
-            coo_matrix((tied, tied_at), (flow.unknowns, columns)),
-            -np.bincount(draws.row, drawn, flow.unknowns),
-        )  # fmt: skip
+            wanted[free], self._low[free], self._high[free], limits, bounds, ties
+        )
         return result
 
     def _injected(self, battery_kw: np.ndarray) -> np.ndarray:
@@ -198,44 +194,54 @@ class _Problem:
         return np.bincount(self._bus, weights=values, minlength=buses)
 
 
+@dataclass(frozen=True, eq=False)
+class Ties:
+    """Unknowns beside the set-points x that follow from these: ``matrix @ (x, u) = right``."""
+
+    unknowns: int  # and as many rows
+    matrix: Entries
+    right: np.ndarray
+
+
+def _entries(matrix: np.ndarray) -> Entries:
+    """Return what is not 0 in a matrix."""
+    row, column = np.nonzero(matrix)
+    return Entries(row, column, matrix[row, column])
+
+
+NO_TIES = Ties(0, _entries(np.zeros((0, 0))), np.zeros(0))
+
+
 def least_change(
     wanted: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
-    a: Matrix,
+    a: Entries | np.ndarray,
     b: np.ndarray,
-    ties: Matrix | None = None,
-    sums: np.ndarray | None = None,
+    ties: Ties = NO_TIES,
 ) -> np.ndarray:
-    """Return the x in ``[low, high]`` with ``a @ x <= b`` nearest to ``wanted``.
+    """Return the x in ``[low, high]`` with ``a @ (x, u) <= b`` nearest to ``wanted``.
 
-    With ``ties`` there are unknowns u beside x, which follow from ``ties @ (x, u) = sums``, and
-    the limits are ``a @ (x, u) <= b``. Where there is no such x, the one with the least sum of
-    excesses, and of those the nearest, as far as a weight of ELASTIC can tell. ``wanted`` lies
-    within its bounds. Solved with Clarabel (Goulart and Chen 2024, doi:10.48550/arXiv.2405.12762).
+    Where there is none, the x with the least sum of excesses, and of those the nearest, as far as
+    a weight of ELASTIC can tell. ``wanted`` lies within its bounds. Solved with Clarabel (Goulart
+    and Chen 2024, doi:10.48550/arXiv.2405.12762).
     """
-    from scipy.sparse import coo_matrix
-
     if len(b) == 0 or len(wanted) == 0:
         return np.array(wanted)
-    limits = coo_matrix(a)
-    if ties is None or sums is None:
-        ties, sums = coo_matrix((0, limits.shape[1])), np.zeros(0)
-    for elastic in (False, True):
-        found = _solve(wanted, low, high, limits, b, ties, sums, elastic=elastic)
-        if found is not None:
-            return np.clip(found, low, high)
-    return np.array(wanted)
+    limits = a if isinstance(a, Entries) else _entries(a)
+    found = _solve(wanted, low, high, limits, b, ties, elastic=False)
+    if found is None:
+        found = _solve(wanted, low, high, limits, b, ties, elastic=True)
+    return np.array(wanted) if found is None else np.clip(found, low, high)
 
 
 def _solve(
     wanted: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
-    a: Matrix,
+    a: Entries,
     b: np.ndarray,
-    ties: Matrix,
-    sums: np.ndarray,
+    ties: Ties,
     *,
     elastic: bool,
 ) -> np.ndarray | None:
@@ -245,31 +251,30 @@ def _solve(
     excess, >= 0, that is paid for.
     """
     import clarabel
-    from scipy.sparse import csc_matrix
+    from scipy import sparse
 
-    n, equal, m = len(wanted), len(sums), len(b)
-    x, one, excess = np.arange(n), np.ones(n), np.arange(m if elastic else 0)
-    spare, columns = np.ones(len(excess)), a.shape[1] + len(excess)
-    upper = equal + m
+    n, tied, over = len(wanted), ties.unknowns, np.arange(len(b) if elastic else 0)
+    x, one, less, upper = np.arange(n), np.ones(n), -np.ones(len(over)), tied + len(b)
     blocks = (
-        (ties.row, ties.col, ties.data),
-        (equal + a.row, a.col, a.data),
+        (ties.matrix.row, ties.matrix.column, ties.matrix.value),
+        (tied + a.row, a.column, a.value),
         (upper + x, x, one),
         (upper + n + x, x, -one),
-        (equal + excess, a.shape[1] + excess, -spare),
-        (upper + 2 * n + excess, a.shape[1] + excess, -spare),
+        (tied + over, n + tied + over, less),
+        (upper + 2 * n + over, n + tied + over, less),
     )
     row, column, value = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    right = np.concatenate((sums, b, high, -low, np.zeros(len(excess))))
-    matrix = csc_matrix((value, (row, column)), (len(right), columns))
-    square = csc_matrix((one, x, np.minimum(np.arange(columns + 1), n)), (columns, columns))
-    cost = np.zeros(columns)
-    cost[:n] = -wanted
-    cost[a.shape[1] :] = ELASTIC * float(np.maximum(high - low, 1.0).max())
+    right = np.concatenate((ties.right, b, high, -low, np.zeros(len(over))))
+    columns = n + tied + len(over)
+    matrix = sparse.csc_matrix((value, (row, column)), (len(right), columns))
+    starts = np.minimum(np.arange(columns + 1), n)
+    square = sparse.csc_matrix((one, x, starts), (columns, columns))
+    weight = ELASTIC * float(np.maximum(high - low, 1.0).max())
+    cost = np.concatenate((-wanted, np.zeros(tied), np.full(len(over), weight)))
     options = clarabel.DefaultSettings()
     options.verbose = False
     options.max_threads = 1
-    cones = [clarabel.ZeroConeT(equal), clarabel.NonnegativeConeT(len(right) - equal)]
+    cones = [clarabel.ZeroConeT(tied), clarabel.NonnegativeConeT(len(right) - tied)]
     answer = clarabel.DefaultSolver(square, cost, matrix, right, cones, options).solve()
     if str(answer.status) not in {"Solved", "AlmostSolved"}:
         return None

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cosim.errors import InputError, Problem, RunError
 from cosim.feeder.checks import Memory
-from cosim.feeder.linear import LinearFlow, linear_flow
+from cosim.feeder.linear import LinearFlow, LinearModel, linear_model
 from cosim.feeder.network import Network
 from cosim.feeder.pandapower_engine import PandapowerEngine
 from cosim.feeder.settings import Ratings, check_name, checked_settings, percent_per_pu
@@ -87,6 +87,7 @@ class Feeder:
         self._steps_since_check = 0
         self._topology = base_topology(network)
         self._operations: dict[Topology, _Operation] = {}
+        self._linear: dict[Topology, LinearModel] = {}
         self._checked: set[Topology] = set()
         self._current: _Operation | None = None  # set once checked, cleared by switching
         self._ready()
@@ -186,12 +187,14 @@ class Feeder:
         v_pu = operation.engine.node_voltages_pu(p_kw, q_kvar, nodes)
         if np.isnan(v_pu[network.slack_node]):
             return None
+        if self._topology not in self._linear:
+            scale = percent_per_pu(network, self.settings)
+            self._linear[self._topology] = linear_model(network, operation.walk, scale)
         p, q = (
             np.bincount(network.bus_node, np.where(operation.dead, 0.0, x), minlength=nodes)
             for x in (p_kw, q_kvar)
         )
-        scale = percent_per_pu(network, self.settings)
-        return linear_flow(network, operation.walk, v_pu, p + 1j * q, scale)
+        return self._linear[self._topology].at(v_pu, p + 1j * q)
 
     def _rows(self, operation: _Operation, p: Floats, q: Floats) -> Floats:
         """Return rows of results ``[..., width]``."""

@@ -36,30 +36,50 @@ class Entries:
 
 
 @dataclass(frozen=True, eq=False)
+class LinearModel:
+    """What the equations of a topology have in common, whatever its state."""
+
+    network: Network
+    percent_per_pu: Floats  # [m, 2], percent of the rating per unit current at either end
+    nodes: Ints  # [k], those with unknown voltage
+    voltage: Ints  # [n], number of a node's voltage among the complex unknowns, or -1
+    current: Ints  # [m], number of a branch's current among them, or -1
+    unit_pu: float
+    fixed: Entries  # branches and shunts
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    def at(self, v_pu: Complexes, s_kva: Complexes) -> LinearFlow:
+        """Return the equations around voltages ``v_pu [n]`` at injections ``s_kva [n]``."""
+        at = self.voltage[self.nodes]
+        pull = self.unit_pu * np.conj(s_kva[self.nodes] / v_pu[self.nodes] ** 2)
+        balance = _joined(self.fixed, _real(((at, at, pull),), conjugate=True))
+        unknowns = 2 * (len(self.nodes) + int((self.current >= 0).sum()))
+        return LinearFlow(self, unknowns, balance, v_pu)
+
+
+@dataclass(frozen=True, eq=False)
 class LinearFlow:
     """The equations around a state: ``balance @ unknowns = draws(bus) @ drawn_kw``.
 
-    Unknowns are voltages in ``unit_pu`` and then currents in kW at rated voltage, so that all
-    coefficients are near 1: the unit is what a kW loses over the median branch.
+    Unknowns are voltages in the model's unit and then currents in kW at rated voltage. The unit is
+    what a kW loses over the median branch, so that all coefficients are near 1.
     """
 
-    network: Network
+    model: LinearModel
     unknowns: int  # and as many equations
     balance: Entries
-    unit_pu: float
-    voltage: Ints  # [n], number of a node's voltage among the complex unknowns, or -1
-    current: Ints  # [m], number of a branch's current among them, or -1
     v_pu: Complexes  # [n], the state, NaN where dead
-    percent_per_pu: Floats  # [m, 2], percent of the rating per unit current at either end
 
     def __post_init__(self) -> None:
         freeze(self)
 
     def draws(self, bus: Ints) -> Entries:
         """Return what a kW drawn at each of the buses ``[k]`` adds to the equations ``[., k]``."""
-        node, column = self.network.bus_node[bus], np.arange(len(bus))
-        reached = (self.voltage[node] >= 0) & self.network.bus_in_service[bus]
-        row, v = self.voltage[node[reached]], self.v_pu[node[reached]]
+        node, column = self.model.network.bus_node[bus], np.arange(len(bus))
+        reached = (self.model.voltage[node] >= 0) & self.model.network.bus_in_service[bus]
+        row, v = self.model.voltage[node[reached]], self.v_pu[node[reached]]
         per_kw = -v / np.abs(v) ** 2
         return Entries(
             np.concatenate((2 * row, 2 * row + 1)),
@@ -73,8 +93,8 @@ class LinearFlow:
         ``quantity [k]`` counts buses, then lines, then transformers. Nothing moves what is dead or
         the slack's; a loading follows the current of that end where it is the larger.
         """
-        buses = len(self.network.buses)
-        branches = np.concatenate((self.network.line_branch, self.network.trafo_branch))
+        buses = len(self.model.network.buses)
+        branches = np.concatenate((self.model.network.line_branch, self.model.network.trafo_branch))
         at_bus = quantity < buses
         row = np.arange(len(quantity))
         parts = (
@@ -84,57 +104,51 @@ class LinearFlow:
         return _real_parts(parts)
 
     def _voltages(self, row: Ints, bus: Ints) -> tuple[Part, ...]:
-        node = self.network.bus_node[bus]
+        node = self.model.network.bus_node[bus]
         v = self.v_pu[node]
-        return ((row, self.voltage[node], self.unit_pu * np.conj(v) / np.abs(v)),)
+        return ((row, self.model.voltage[node], self.model.unit_pu * np.conj(v) / np.abs(v)),)
 
     def _loadings(self, row: Ints, branch: Ints) -> tuple[Part, ...]:
-        nodes, y = self.network.branch_nodes[branch], self.network.branch_y_pu[branch]
+        nodes, y = self.model.network.branch_nodes[branch], self.model.network.branch_y_pu[branch]
         current = np.einsum("kij,kj->ki", y, self.v_pu[nodes])
-        size, percent = np.abs(current), self.percent_per_pu[branch]
+        size, percent = np.abs(current), self.model.percent_per_pu[branch]
         far = size[:, 1] * percent[:, 1] > size[:, 0] * percent[:, 0]
         # where nothing flows there is no slope: none is told
         along = percent * np.conj(current) / np.maximum(size, np.finfo(float).tiny)
         by_current, by_voltage = _far_end(y)
         own = np.where(far, along[:, 1] * by_current, along[:, 0])
-        other = np.where(far, along[:, 1] * by_voltage, 0.0) * self.unit_pu
-        own = own / (1e3 * self.network.base_mva)
-        return (row, self.current[branch], own), (row, self.voltage[nodes[:, 0]], other)
+        other = np.where(far, along[:, 1] * by_voltage, 0.0) * self.model.unit_pu
+        own = own / (1e3 * self.model.network.base_mva)
+        return (row, self.model.current[branch], own), (row, self.model.voltage[nodes[:, 0]], other)
 
 
 #: rows, complex columns (< 0: known, not an unknown) and their values
 Part = tuple[Ints, Ints, NDArray[Any]]
 
 
-def linear_flow(
-    network: Network, walk: Walk, v_pu: Complexes, s_kva: Complexes, percent_per_pu: Floats
-) -> LinearFlow:
-    """Return the load flow linearised around voltages ``v_pu [n]`` at injections ``s_kva [n]``."""
+def linear_model(network: Network, walk: Walk, percent_per_pu: Floats) -> LinearModel:
+    """Return the equations of a walked topology that all its states share."""
     nodes, branches = walk.order[1:], walk.branches
-    base_kw = 1e3 * network.base_mva
-    voltage, current = np.full(len(v_pu), -1), np.full(len(network.branch_nodes), -1)
+    voltage = np.full(len(network.node_vn_kv), -1)
+    current = np.full(len(network.branch_nodes), -1)
     voltage[nodes] = np.arange(len(nodes))
     current[branches] = len(nodes) + np.arange(len(branches))
-    y = network.branch_y_pu[branches]
+    base_kw, y = 1e3 * network.base_mva, network.branch_y_pu[branches]
     drop_pu = 1.0 / (y[:, 0, 1] * base_kw)  # by a kW at the near end
     unit_pu = float(np.median(np.abs(drop_pu))) if len(branches) else 1.0
     (near, far), i = voltage[network.branch_nodes[branches]].T, current[branches]
     by_current, by_voltage = _far_end(y)
     ones, at = np.ones(len(branches), dtype=complex), voltage[nodes]
-    kw_per_unit = base_kw * unit_pu
-    straight = (
+    parts = (
         (near, i, ones),  # nodes: the currents of their branches and shunts
         (far, i, by_current),
-        (far, near, kw_per_unit * by_voltage),
-        (at, at, kw_per_unit * network.node_shunt_pu[nodes]),
+        (far, near, base_kw * unit_pu * by_voltage),
+        (at, at, base_kw * unit_pu * network.node_shunt_pu[nodes]),
         (i, far, ones),  # branches: i = yff v_near + yft v_far, by yft
         (i, near, y[:, 0, 0] / y[:, 0, 1]),
         (i, i, -drop_pu / unit_pu),
     )
-    turned = ((at, at, unit_pu * np.conj(s_kva[nodes] / v_pu[nodes] ** 2)),)
-    balance = _joined(_real(straight, 1.0), _real(turned, -1.0))
-    unknowns = 2 * (len(nodes) + len(branches))
-    return LinearFlow(network, unknowns, balance, unit_pu, voltage, current, v_pu, percent_per_pu)
+    return LinearModel(network, percent_per_pu, nodes, voltage, current, unit_pu, _real(parts))
 
 
 def _far_end(y: Complexes) -> tuple[Complexes, Complexes]:
@@ -150,9 +164,10 @@ def _known(parts: tuple[Part, ...]) -> Part:
     return row[kept], column[kept], value[kept]
 
 
-def _real(parts: tuple[Part, ...], sign: float) -> Entries:
-    """Return complex equations as real ones; with ``sign`` -1 of the conjugate unknowns."""
+def _real(parts: tuple[Part, ...], *, conjugate: bool = False) -> Entries:
+    """Return complex equations, of the unknowns or of their conjugates, as real ones."""
     row, column, value = _known(parts)
+    sign = -1.0 if conjugate else 1.0
     re, im = value.real, value.imag
     return Entries(
         np.concatenate((2 * row, 2 * row, 2 * row + 1, 2 * row + 1)),
