@@ -274,6 +274,7 @@ def _solve(
     options = clarabel.DefaultSettings()
     options.verbose = False
     options.max_threads = 1
+    options.equilibrate_enable = elastic  # ties and limits are of one size, the price is not
     cones = [clarabel.ZeroConeT(tied), clarabel.NonnegativeConeT(len(right) - tied)]
     answer = clarabel.DefaultSolver(square, cost, matrix, right, cones, options).solve()
     if str(answer.status) not in {"Solved", "AlmostSolved"}:

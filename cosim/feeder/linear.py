@@ -93,20 +93,18 @@ class LinearFlow:
         ``quantity [k]`` counts buses, then lines, then transformers. Nothing moves what is dead or
         the slack's; a loading follows the current of that end where it is the larger.
         """
-        buses = len(self.model.network.buses)
-        branches = np.concatenate((self.model.network.line_branch, self.model.network.trafo_branch))
-        at_bus = quantity < buses
-        row = np.arange(len(quantity))
-        parts = (
-            *self._voltages(row[at_bus], quantity[at_bus]),
-            *self._loadings(row[~at_bus], branches[quantity[~at_bus] - buses]),
-        )
-        return _real_parts(parts)
+        network, model = self.model.network, self.model
+        branches = np.concatenate((network.line_branch, network.trafo_branch))
+        at_bus, row = quantity < len(network.buses), np.arange(len(quantity))
+        node = network.bus_node[quantity[at_bus]]
+        branch = branches[quantity[~at_bus] - len(network.buses)]
+        known, live = model.voltage[node] >= 0, model.current[branch] >= 0
+        voltages = self._voltages(row[at_bus][known], node[known])
+        return _real_parts((voltages, *self._loadings(row[~at_bus][live], branch[live])))
 
-    def _voltages(self, row: Ints, bus: Ints) -> tuple[Part, ...]:
-        node = self.model.network.bus_node[bus]
+    def _voltages(self, row: Ints, node: Ints) -> Part:
         v = self.v_pu[node]
-        return ((row, self.model.voltage[node], self.model.unit_pu * np.conj(v) / np.abs(v)),)
+        return row, self.model.voltage[node], self.model.unit_pu * np.conj(v) / np.abs(v)
 
     def _loadings(self, row: Ints, branch: Ints) -> tuple[Part, ...]:
         nodes, y = self.model.network.branch_nodes[branch], self.model.network.branch_y_pu[branch]
