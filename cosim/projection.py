@@ -275,6 +275,7 @@ def _solve(
     options.verbose = False
     options.max_threads = 1
     options.equilibrate_enable = elastic  # ties and limits are of one size, the price is not
+    options.tol_gap_abs = options.tol_gap_rel = 1e-11  # of squares: set-points to their root
     cones = [clarabel.ZeroConeT(tied), clarabel.NonnegativeConeT(len(right) - tied)]
     answer = clarabel.DefaultSolver(square, cost, matrix, right, cones, options).solve()
     if str(answer.status) not in {"Solved", "AlmostSolved"}:
