@@ -99,9 +99,8 @@ def projection_row(case: Case) -> Row:
     if found is None or found.left > 0.0:
         raise BenchmarkError("the projection had nothing to do, or could not do it")
     sample = sampled(lambda: project(people, guard, expected, full), 9).times(1e3)
-    batteries = int((full > 0.0).sum())
-    return Row("a projection, where limits are in danger", "ms", sample,
-               note=f"{batteries} batteries, {found.broken} limits, {found.rounds} rounds")  # fmt: skip
+    note = f"{(full > 0.0).sum()} batteries, {found.broken} limits, rounds: {found.rounds}"
+    return Row("a projection, where limits are in danger", "ms", sample, note=note)
 
 
 
