@@ -689,6 +689,9 @@ MODELS: dict[str, Callable[[Model], Any]] = {
     "concat along the batch": _with_constant("Concat", ones, axis=0),
     "far too many nodes": _many_nodes,
     "too much work": _slow,
+    "thousands of inputs": lambda m: m.graph.node.append(
+        onnx.helper.make_node("Max", ["observation"] * 3000, ["more"])
+    ),
     "second result": lambda m: m.graph.node[-1].output.append("more"),
     "missing input": _optional,
     "no nodes": lambda m: m.graph.ClearField("node"),

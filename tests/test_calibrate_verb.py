@@ -72,6 +72,7 @@ def test_file_and_card_tell_a_supervisor_the_same(
         (["--write-card", "none.zip"], "none.zip"),
         (["--out", "x.json", "--rate", "2"], "between 0 and 1"),
         (["--out", "x.json", "--value", "--value-days", "0"], "at least 1"),
+        (["--out", "x.json", "--days", "0-99999999999"], "too long a range"),
         (["--out", "x.json", "--value", "--value-days", "99"], "that are held out"),
     ],
 )

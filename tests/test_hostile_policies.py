@@ -10,6 +10,7 @@ import pickle
 import random
 import stat
 import struct
+import time
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -292,6 +293,7 @@ def data_cases() -> dict[str, Case]:
         "activation of codes": put(*activation, to="\x1b[2J\u202e"),
         "bound of text": put("policy_kwargs", "clip_mean", to="os.system"),
         "bound huge": put("policy_kwargs", "clip_mean", to=10**400),
+        "data of quotes": with_members(data=b'{"' + b'\\"' * 10**6),
     }  # fmt: skip
     return found
 
@@ -317,6 +319,12 @@ def weight_cases() -> dict[str, Case]:
         "pth packed": with_members(policy_pth=zipped({"archive/data.pkl": b"x" * 999}, 8)),
         "pth bomb": with_members(policy_pth=zipped({"a/data.pkl": bytes(4 << 20)}, 8)),
         "pth of old": with_members(policy_pth=legacy()),
+        "pth of old before an archive": with_members(policy_pth=legacy() + sound),
+        "weights of thousands of views": with_weights(
+            lambda tensors: tensors.update(
+                {f"w{i}": torch.zeros(1).expand(sb3_zip.MOST_WEIGHTS) for i in range(900)}
+            )
+        ),
         "weights not a number": put(torch.full((3, 2), torch.nan)),
         "weights infinite": put(torch.full((3, 2), torch.inf)),
         "weights of doubles": put(torch.zeros(3, 2, dtype=torch.float64)),
@@ -349,10 +357,52 @@ def legacy() -> bytes:
     return stream.getvalue()
 
 
+def _text(word: str) -> bytes:
+    return b"\x8c" + bytes([len(word)]) + word.encode()
+
+
+def _object(name: str) -> bytes:
+    module, _, last = name.rpartition(".")
+    return _text(module) + _text(last) + b"\x93"
+
+
+def odd_statistics(
+    shape: bytes = b"K\x02\x85",
+    code: bytes = b"\x8c\x02f8",
+    state: bytes = b"",
+    clip: bytes = b"K\x0a",
+) -> bytes:
+    """Return a pickle of a VecNormalize whose records are not as numpy writes them."""
+    kind = _object("numpy.dtype") + b"(" + code + b"tR" + (state + b"b" if state else b"")
+    array = _object("numpy._frombuffer") + b"(C\x10" + bytes(16) + kind + shape + b"\x8c\x01CtR"
+    moments = _object("stable_baselines3.RunningMeanStd") + b")\x81}("
+    moments += _text("mean") + array + _text("var") + array + b"ub"
+    whole = b"\x80\x04" + _object("stable_baselines3.VecNormalize") + b")\x81}("
+    whole += _text("norm_obs") + b"\x88" + _text("obs_rms") + moments
+    return whole + _text("clip_obs") + clip + _text("epsilon") + b"K\x01ub."
+
+
+#: nested pairs of one value: their hash takes 2**60 steps
+NESTED = (
+    b"(N\x94"
+    + b"".join(b"h" + bytes([i]) * 1 + b"h" + bytes([i]) + b"\x86\x94" for i in range(60))
+    + b"t"
+)
+ODD = {
+    "a list in a shape": odd_statistics(shape=b"]\x85"),
+    "a shape without end": odd_statistics(shape=NESTED),
+    "a list as a code": odd_statistics(code=b"]"),
+    "an empty state": odd_statistics(state=b")"),
+    "a short state": odd_statistics(state=b"K\x01\x85"),
+    "a huge clip": odd_statistics(clip=b"\x8b" + struct.pack("<i", 400) + b"\x7f" * 400),
+}
+
+
 def statistics_cases() -> dict[str, Case]:
     whole = zipped(good())
     found = {f"statistics {k}": importing(whole, v) for k, v in pickled().items()}
     found |= {f"statistics 2 {k}": importing(whole, v) for k, v in pickled(2).items()}
+    found |= {f"statistics of {k}": importing(whole, v) for k, v in ODD.items()}
     sound = {"mean": [0.0, 0.0], "var": [1.0, 1.0]}
     listed: dict[str, Any] = {
         "text": {"mean": "00", "var": [1.0, 1.0]},
@@ -526,6 +576,24 @@ def test_plain_pickles_are_read_as_they_are() -> None:
     for protocol in (2, 3, 4, 5):
         plain = {k: v for k, v in value.items() if protocol > 2 or k != "a"}
         assert read_pickle(pickle.dumps(plain, protocol=protocol)) == plain
+
+
+def test_odd_statistics_are_sound_but_for_what_is_odd(tmp_path: Path) -> None:
+    (tmp_path / "normal.pkl").write_bytes(odd_statistics())
+    normal = sb3_zip.read_statistics(tmp_path / "normal.pkl")
+    assert normal is not None and normal.mean.tolist() == [0.0, 0.0] and normal.clip == 10.0
+
+
+def test_many_marks_cost_no_more_than_their_number() -> None:
+    begun = time.process_time()
+    assert read_pickle(b"\x80\x04" + b"N" * 200_000 + b"(t" * 100_000 + b".") == ()
+    assert time.process_time() - begun < 20.0  # looking through all of the stack takes minutes
+
+
+def test_a_bound_of_many_digits_costs_no_more_than_its_length() -> None:
+    begun = time.process_time()
+    assert np.isnan(sb3_zip._printed("[" + "1" * 300_000 + "x]", 1)).all()
+    assert time.process_time() - begun < 5.0
 
 
 def test_the_reader_of_weights_is_told_to_read_nothing_else() -> None:

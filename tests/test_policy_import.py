@@ -155,6 +155,45 @@ def test_statistics_as_json_are_those_of_the_pickle(tmp_path: Path) -> None:
     assert load_bundle(tmp_path / "out").card.model.sha256 == first
 
 
+def test_what_an_environment_has_scaled_is_scaled_by_the_bundle(tmp_path: Path) -> None:
+    from cosim.training.export import Input, Scaling
+
+    scaling = Scaling((Input("soc", 0.0, 1.0, 0.5, 0.5), Input("rating_kw", 0.0, 12.0, 6.0, 6.0),
+                       Input("forecast_net_kw", -8.0, 3.0, -2.5, 0.5),
+                       Input("hour_sin", -1.0, 1.0)))  # fmt: skip
+    world = World(-1.0, 1.0)
+    world.observation_space = gymnasium.spaces.Box(-5.0, 5.0, (4,), np.float32)
+    torch.manual_seed(3)
+    model = sb3.PPO("MlpPolicy", world, device="cpu", **OPTIONS["PPO"])
+    with torch.no_grad():
+        model.policy.action_net.weight.mul_(50.0)
+    model.save(tmp_path / "model.zip")
+    (tmp_path / "normal.pkl").write_text(json.dumps(scaling.statistics()))
+    assert main(words(tmp_path, "--features", ",".join(scaling.features), "--share-of-rating")) == 0
+    bundle = load_bundle(tmp_path / "out")
+    assert [(c.low, c.high) for c in bundle.card.features] == [
+        (each.low, each.high) for each in scaling.inputs
+    ]
+    low, high = ([getattr(each, end) for each in scaling.inputs] for end in ("low", "high"))
+    raw = np.random.default_rng(5).uniform(low, high, (500, 4))
+    shares = model.predict(scaling(raw), deterministic=True)[0]
+    assert np.ptp(shares) > 0.1  # it does decide
+    assert np.abs(bundle.act(raw) - shares * raw[:, 1:2]).max() <= 1e-5 * 24.0
+    with pytest.raises(ValueError, match="by the rating"):
+        Scaling((Input("rating_kw", 0.0, 1.0, per_rating=True),)).statistics()
+
+
+@pytest.mark.parametrize("ends", [{"low": [0.0]}, {"low": [1.0] * 4, "high": [0.0] * 4}])
+def test_ranges_of_statistics_come_in_pairs(
+    ends: dict[str, Any], deep: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    file = tmp_path / "normal.json"
+    file.write_text(json.dumps({"mean": [0.0] * 4, "var": [1.0] * 4, **ends}))
+    assert main(words(deep, "--normalize", str(file))) == 2
+    assert "normal.json: " in capsys.readouterr().err
+    assert not (deep / "out").exists()
+
+
 def test_a_large_mean_costs_no_digits(tmp_path: Path) -> None:
     from cosim.training.network import Normal
 
@@ -213,6 +252,9 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "activation without parameter": (["--activation", "tanh:2"], "takes no parameter"),
     "interval": (["--interval-minutes", "0"], "not 1 to 1440"),
     "name": (["--name", "!!!"], "give --name"),
+    "gates": (["--gate-lead-seconds", "-5"], "gate_lead_s"),
+    "licence": (["--licence", "f\xfcr alle"], "licence"),
+    "version": (["--policy-version", ""], "version"),
     "share of an order": (["--share-of-rating", "--actions", "quantity_kwh"], "only battery_kw"),
     "no model": (["--normalize", "/no/such/file"], "No such file"),
 }

@@ -32,7 +32,7 @@ from cosim.policy import Policy
 from cosim.scenario import load_scenario
 from cosim.simulation import Simulation
 from cosim.studies.trials import Trial, drawn_case
-from cosim.training.checkpoint import FILE
+from cosim.training.checkpoint import FILE, alone, make_folder
 from cosim.training.days import EVERY_DAY
 from cosim.training.lane import Purse, stored_value
 from cosim.training.learner import News, StoppedError
@@ -396,7 +396,10 @@ def test_settings_are_checked_with_their_place(tmp_path: Path) -> None:
         (["--steps", "0", "--lanes", "0"], "--lanes"),
         (["--policy", "lerner"], "did you mean 'learner'"),
         (["--days", "0"], "kept from it: 0"),
-        (["--days", "x"], "is no day"),
+        (["--days", "x"], "is no number"),
+        (["--days", "5-2"], "runs backwards"),
+        (["--days", "0-99999999999"], "too long a range"),
+        (["--reward", "co2=1,co2=2"], "'co2' stands twice"),
         (["--team", "1.5"], "--team"),
         ([], "no 3 training days in a row"),
     ],
@@ -416,6 +419,28 @@ def test_what_cannot_be_trained_is_refused_in_one_message(
     told = capsys.readouterr().err
     assert said in told and "Traceback" not in told
     assert not (tmp_path / "o").exists()
+
+
+def test_where_nothing_can_be_written_nothing_is_learnt(
+    home: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario = str(home.loaded.source.files[0][0])
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("calendar: {test_weeks: [], test: [], calibrate: []}\nepisode_days: 1\n")
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "out"
+    command = ["train", scenario, "--config", str(settings), "--out", str(place), "--steps", "9"]
+    assert main(command) == 74
+    told = capsys.readouterr()
+    assert "cannot write into" in told.err and "trained" not in told.out
+
+
+def test_two_trainings_do_not_share_a_folder(home: Case, tmp_path: Path) -> None:
+    request = asked(tmp_path / "o")
+    make_folder(request.out)
+    with alone(request.out), pytest.raises(InputError, match="another training is under way"):
+        train(home, request)
+    assert train(home, request).card.golden  # let go of, it is free
 
 
 def test_without_the_libraries_of_learning_it_says_so_once(

@@ -32,7 +32,7 @@ SHORT = Settings(
     layers=(8,),
     critic_layers=(8,),
     calendar=EVERY_DAY,
-    ppo=Ppo(n_steps=20, batch_size=64, n_epochs=2),
+    ppo=Ppo(n_steps=20, batch_size=64, n_epochs=2, log_std_end=-2.0),
     sac=Sac(learning_starts=100, batch_size=32, buffer_size=2000),
 )
 
@@ -139,6 +139,8 @@ def test_a_training_anew_is_not_drawn_over_the_one_before(tmp_path: Path) -> Non
         for step, value in enumerate(values):
             logger.record("cosim/reward", value)
             logger.dump(step)
+            seen = scalars_of(tmp_path)["cosim/reward"][1]
+            assert seen.tolist() == list(values[: step + 1]), "a kill would lose what was written"
         logger.close()
     steps, values_seen = scalars_of(tmp_path)["cosim/reward"]
     assert steps.tolist() == [0, 1] and values_seen.tolist() == [1.0, 2.0]

@@ -20,7 +20,7 @@ from cosim.training.days import EVERY_DAY, Kind, blinded, kinds
 from cosim.training.lane import Purse, stored_value
 from cosim.training.learner import Plan, _model, learn
 from cosim.training.settings import Ppo, Sac, Settings
-from cosim.training.signals import Reach, reach_of, rewards_of, scaling_of
+from cosim.training.signals import Reach, learnt_scaling, reach_of, rewards_of, scaling_of
 from cosim.training.terms import Weights
 from cosim.training.vec_env import Deal, Place, SharedVecEnv
 
@@ -129,6 +129,27 @@ def test_a_learner_is_made_as_the_settings_say(home: Case, tmp_path: Path) -> No
     assert widths == [5, 4, 7]
 
 
+def test_exploration_falls_as_asked_and_is_learnt_where_nothing_is(
+    home: Case, tmp_path: Path
+) -> None:
+    """From e^-1 to e^-3 over four rollouts of 64 decisions, none of it by the gradient."""
+    env = world(home)
+    model = _model(env, plan(tmp_path, "ppo", layers=(4,), critic_layers=(4,)))
+    assert model.policy.log_std.requires_grad
+    for end in (-3.0, None):
+        own = Ppo(n_steps=8, n_epochs=1, log_std_init=-1.0, log_std_end=end)
+        asked = replace(plan(tmp_path / f"{end}", "ppo", layers=(4,), critic_layers=(4,), ppo=own),
+                        slot_steps=256)  # fmt: skip
+        found = learn(world(home), asked)
+        kept = checkpoint.read(asked.folder, {}).weights["policy"]["log_std"].tolist()
+        assert found.policy.log_std.tolist() == kept
+        if end is None:
+            assert kept[0] != -1.0 and kept[0] == pytest.approx(-1.0, abs=0.1)
+        else:
+            assert kept == [-2.5]  # of the last rollout, which began at three quarters
+            assert not found.policy.log_std.requires_grad
+
+
 def test_time_counts_on_and_threads_are_given_back(home: Case, tmp_path: Path) -> None:
     own = plan(tmp_path, "ppo", layers=(4,), critic_layers=(4,), ppo=Ppo(n_steps=8))
     before = torch.get_num_threads()
@@ -196,6 +217,16 @@ def test_a_reward_is_ten_times_the_worth_per_kw() -> None:
     everybody = np.array([8.0])
     found = rewards_of(worth, rating, 0.0, everybody, 0.5).ravel()
     assert found.tolist() == [0.5 * 7.5 + 0.5 * 16.0, 0.5 * 20.0 + 0.5 * 16.0]
+
+
+def test_a_learner_sees_powers_per_kw_and_volts_in_steps_it_can_feel(home: Case) -> None:
+    """1.02 p.u. is 1; a home of 3 kW that draws 1.5 kW is 0.5, whatever the others' powers are."""
+    scaling = learnt_scaling(home, home.seats[0].rows, ("vm_pu", "forecast_net_kw", "rating_kw"),
+                             "feasible")  # fmt: skip
+    assert scaling.features[3:] == ("most_charge_kw", "most_discharge_kw")
+    seen = scaling(np.array([[1.02, 1.5, 3.0, 3.0, 0.75], [0.99, -3.25, 3.25, 0.0, 6.5]]))
+    np.testing.assert_allclose(seen[:, [0, 1, 3, 4]], [[1, 0.5, 1, 0.25], [-0.5, -1, 0, 2]],
+                               atol=1e-5)  # fmt: skip
 
 
 def test_stored_energy_is_worth_the_lowest_retail_less_half_the_losses(home: Case) -> None:

@@ -11,6 +11,7 @@ from cosim.bundle.card import MODEL_CAP, Card
 
 OPSETS, IR_VERSIONS = range(13, 22), range(7, 12)
 MOST_NODES, MOST_WIDTH, MOST_WEIGHTS = 256, 4096, MODEL_CAP // 4
+MOST_INPUTS = 8 * MOST_NODES  # of all nodes together
 #: operators a graph may use, with the attributes each may carry
 OPERATORS: dict[str, frozenset[str]] = {
     "Gemm": frozenset({"alpha", "beta", "transA", "transB"}),
@@ -68,6 +69,8 @@ def _graph_problems(graph: Any) -> list[str]:
     if len(graph.sparse_initializer) or len(graph.quantization_annotation):
         return ["holds sparse or quantized constants"]
     problems = [p for constant in graph.initializer for p in _constant_problems(constant)]
+    if sum(len(node.input) for node in graph.node) > MOST_INPUTS:
+        problems.append(f"its nodes have more than {MOST_INPUTS} inputs")
     sizes = {constant.name: int(np.prod(constant.dims)) for constant in graph.initializer}
     if len(sizes) < len(graph.initializer):
         problems.append("two constants have the same name")

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 DEEPEST = 24
-_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+#: a text, or one without an end: what always matches is tried once at each place
+_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
 
 
 def strict_json(data: bytes) -> Any:

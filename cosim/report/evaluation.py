@@ -24,8 +24,7 @@ def draw_evaluation(path: Path, found: Findings, matrix: Matrix) -> None:
         figure = Figure(figsize=(11.0, 1.6 + 0.34 * len(verdicts)), layout="constrained")
         who = "community" if found.measure == "community_eur" else f"owners ({job.seat})"
         figure.suptitle(
-            f"{job.case.scenario.name}: cost of the {who}, {len(job.firsts)} periods of "
-            f"{job.days} d x {len(job.seeds)} seeds, the same for all policies",
+            f"{job.case.scenario.name}: cost of the {who}, {job.extent}, the same for all policies",
             fontsize=10,
         )
         left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(3, 3, 2))

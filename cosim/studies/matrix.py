@@ -20,7 +20,7 @@ from cosim.case import Case
 from cosim.errors import RunError
 from cosim.studies.foresight import Foresight, Limited, foresight, limited
 from cosim.studies.outcome import MEASURES, outcome
-from cosim.studies.trials import Entrant, Trial, drawn_case
+from cosim.studies.trials import Entrant, Trial, drawn_case, several
 
 #: columns of the matrix' foresight, in their order, and those within the feeder's limits
 FORESIGHT = tuple(field.name for field in fields(Foresight))
@@ -47,6 +47,12 @@ class Job:
     def foreseen(self) -> tuple[str, ...]:
         """What is asked of perfect foresight, the columns of the matrix'."""
         return (FORESIGHT if self.foresight else ()) + (LIMITED if self.limits else ())
+
+    @property
+    def extent(self) -> str:
+        """How much is run, in words."""
+        periods = several(len(self.firsts), "period")
+        return f"{periods} of {self.days} d x {several(len(self.seeds), 'seed')}"
 
     @property
     def trials(self) -> list[Trial]:

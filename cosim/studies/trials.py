@@ -76,6 +76,11 @@ def seat_of(case: Case, name: str | None) -> Seat:
     raise InputError(Problem(what, "--seat", why, f"name one of {known}"))
 
 
+def several(count: int, noun: str) -> str:
+    """Return a count in words: ``1 day``, ``2 days``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def strata_of(case: Case, periods: Sequence[int]) -> list[int]:
     """Return the quarter of the year in which each period begins."""
     begins = (case.grid.utc(first * 86_400).astimezone(case.grid.zone) for first in periods)

@@ -21,7 +21,7 @@ from cosim.studies.statistics import (
     holm,
     resamples,
 )
-from cosim.studies.trials import Entrant, strata_of
+from cosim.studies.trials import Entrant, several, strata_of
 
 #: the rule from which captured shares count, and the one everybody is held against by default
 RULE = "self_consumption"
@@ -98,8 +98,8 @@ def _unprovable(periods: int, tests: int) -> list[str]:
     least = min(0.5 ** (periods - 1) * tests, 1.0)
     if least < 1.0 - LEVEL or not tests or periods < LEAST_PERIODS:
         return []
-    return [f"{periods} periods and {tests} tests: no p can fall below {least:.2g}; take more "
-            "periods, or fewer --baselines"]  # fmt: skip
+    run = f"{several(periods, 'period')} and {several(tests, 'test')}"
+    return [f"{run}: no p can fall below {least:.2g}; take more periods, or fewer --baselines"]
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:

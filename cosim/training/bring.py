@@ -175,6 +175,9 @@ def _feature_range(
     if name in wish.ranges:
         return (*wish.ranges[name], "as you say")
     candidates = []
+    if places and normal is not None and normal.low is not None and normal.high is not None:
+        ends = (normal.low[places].min(), normal.high[places].max())
+        candidates.append((*ends, "the statistics"))
     if places:
         ends = (box.low[places].min(), box.high[places].max())
         candidates.append((*ends, "the observation space"))

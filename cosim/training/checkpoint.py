@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,41 @@ def put_buffer(model: Any, held: dict[str, Any]) -> None:
     memory.pos, memory.full = held["pos"], held["full"]
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of a training; raise OutputError now where nothing could be written later."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write into '{folder}': {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder; raise InputError where one is under way in it.
+
+    The lock is the process's own: none is left behind however it ends.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no locks of files here
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            what = f"another training is under way in '{folder}'"
+            raise InputError(Problem(what, "--out", remedy="name another place")) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(held)
+
+
 def write(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint in place of the one before; raise OutputError where that fails."""
     import torch
@@ -127,7 +164,8 @@ def read(folder: Path, asked: dict[str, str]) -> Checkpoint:
         found = Checkpoint(place=Place(episode, actions), seen=seen, **values)
     except Exception as error:  # whatever is wrong with the bytes, it is no checkpoint
         what = f"is no checkpoint this program reads ({type(error).__name__})"
-        raise InputError(Problem(what, str(file))) from None
+        remedy = "train anew in another folder"
+        raise InputError(Problem(what, str(file), remedy=remedy)) from None
     problems = [
         Problem(f"{name} is not that of the training to resume", str(file), _differs(was, now),
                 "ask for the same, or train anew in another folder")

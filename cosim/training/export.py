@@ -71,6 +71,22 @@ class Scaling:
         """The column of the battery's rating."""
         return self.features.index(RATING)
 
+    def statistics(self, agents: int = 1) -> dict[str, Any]:
+        """Return what ``policy import --normalize`` reads from JSON, for so many agents in a row.
+
+        Raises ValueError where the scaling is no shift and stretch of each feature.
+        """
+        if any(item.per_rating for item in self.inputs):
+            raise ValueError("a feature by the rating has no mean and variance of its own")
+        columns = {
+            "mean": [item.offset for item in self.inputs],
+            "var": [item.scale**2 for item in self.inputs],
+            "low": [item.low for item in self.inputs],
+            "high": [item.high for item in self.inputs],
+        }
+        tiled = {name: values * agents for name, values in columns.items()}
+        return {**tiled, "clip_obs": self.limit, "epsilon": 0.0}
+
     def held_kw(self, shares: np.ndarray, observations: np.ndarray) -> np.ndarray:
         """Return the battery power of shares ``[..., m]`` of what is feasible.
 

@@ -72,7 +72,9 @@ class _Machine:
 
     def since_mark(self) -> list[Any]:
         """Take what lies above the topmost mark."""
-        place = len(self.stack) - 1 - self.stack[::-1].index(_MARK)
+        place = len(self.stack) - 1
+        while self.stack[place] is not _MARK:  # below the last value: IndexError
+            place -= 1
         taken = self.stack[place + 1 :]
         del self.stack[place:]
         return taken
@@ -182,7 +184,7 @@ def as_array(value: Any) -> np.ndarray:
     else:
         raise ValueError(f"is no array but {value.name[:80]!a}")
     numbers = np.frombuffer(_bytes(data), _dtype(kind_of))
-    if not isinstance(shape, tuple) or shape not in {(), (len(numbers),)}:
+    if not isinstance(shape, tuple) or shape not in [(), (len(numbers),)]:
         raise ValueError("is no array of one axis")
     return numbers.astype(np.float64)
 
@@ -199,6 +201,6 @@ def _dtype(record: Any) -> np.dtype[Any]:
     order = (
         record.state[1] if isinstance(record, Inert) and isinstance(record.state, tuple) else "<"
     )
-    if code not in {"f4", "f8", "i4", "i8"} or order != "<":
+    if code not in ["f4", "f8", "i4", "i8"] or order != "<":
         raise ValueError("is an array of something else than plain numbers")
     return np.dtype(f"<{code}")

@@ -58,13 +58,16 @@ Layer = Dense | Activation | Cell
 class Normal:
     """Statistics ``[d]`` an observation is normalised with: ``(x - mean) / sqrt(var + epsilon)``.
 
-    The result is clipped to ``clip`` on both sides.
+    The result is clipped to ``clip`` on both sides. ``low`` and ``high`` ``[d]`` bound what was met
+    in training before it was normalised, where that is known.
     """
 
     mean: np.ndarray
     var: np.ndarray
     clip: float = 10.0
     epsilon: float = 1e-8
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

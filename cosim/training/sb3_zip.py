@@ -29,7 +29,7 @@ MOST_WEIGHTS = MODEL_CAP // 4
 _CLASS = re.compile(
     r"<class '(?:torch\.nn\.modules\.activation\.|torch\.nn\.modules\.linear\.)(\w+)'>"
 )
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|inf)")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?(?:e[+-]?\d+)?|inf)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +117,16 @@ def _weights(data: bytes) -> dict[str, np.ndarray]:
         raise ValueError(f"policy.pth holds more than weights, or is broken ({kind})") from None
     if not isinstance(held, dict) or not 1 <= len(held) <= 1000:
         raise ValueError("policy.pth holds no weights by name")
+    tensors = [tensor for tensor in held.values() if isinstance(tensor, torch.Tensor)]
+    if sum(tensor.numel() for tensor in tensors) > PTH_CAP // 4:  # views cost nothing in the file
+        raise ValueError(f"policy.pth describes more than {PTH_CAP} bytes of weights")
     return {_known(name): _array(name, tensor) for name, tensor in held.items()}
 
 
 def _check_archive(data: bytes) -> None:
     """Refuse what would not be stored plainly: torch's reader has no bounds of its own."""
+    if not data.startswith(b"PK\x03\x04"):  # else torch would read what stands before the archive
+        raise ValueError("policy.pth is no archive of weights")
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -211,14 +216,15 @@ def _printed(text: Any, size: int) -> np.ndarray:
 def read_statistics(path: Path) -> Normal | None:
     """Return the statistics of a saved ``VecNormalize`` or of a JSON file; None: it does nothing.
 
-    JSON has ``mean`` and ``var``, lists of numbers, and may have ``clip_obs`` and ``epsilon``.
+    JSON has ``mean`` and ``var``, lists of numbers, and may have ``clip_obs`` and ``epsilon``, and
+    ``low`` and ``high``, the ranges of training before normalisation.
     """
     data = read_file(path, PICKLE_CAP, "name a file that VecNormalize.save() has written, or JSON")
     try:
         if data.lstrip()[:1] == b"{":
             return _normal(strict_json(data))
         return _of_pickle(read_pickle(data))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:
         remedy = (
             'write JSON: {"mean": [...], "var": [...], "clip_obs": 10, "epsilon": 1e-8}; or use '
             "--trust, which runs whatever the file holds"
@@ -245,7 +251,7 @@ def _of_pickle(found: Any) -> Normal | None:
 
 
 def _normal(fields: Any) -> Normal:
-    allowed = {"mean", "var", "clip_obs", "epsilon"}
+    allowed = {"mean", "var", "clip_obs", "epsilon", "low", "high"}
     if not isinstance(fields, dict) or not {"mean", "var"} <= set(fields) <= allowed:
         raise ValueError(f"must hold {', '.join(sorted(allowed))} and nothing else")
     mean, var = (_vector(fields[key], key) for key in ("mean", "var"))
@@ -254,7 +260,12 @@ def _normal(fields: Any) -> Normal:
         raise ValueError(f"has {len(mean)} means and {len(var)} variances")
     if not (clip > 0.0 and epsilon >= 0.0 and (var >= 0.0).all() and (var + epsilon > 0.0).all()):
         raise ValueError("needs variances, an epsilon >= 0 and a clip_obs > 0")
-    return Normal(mean, var, clip, epsilon)
+    if "low" not in fields and "high" not in fields:
+        return Normal(mean, var, clip, epsilon)
+    low, high = (_vector(fields.get(key), key) for key in ("low", "high"))
+    if not len(low) == len(high) == len(mean) or not (low <= high).all():
+        raise ValueError("needs a low and a higher high for each mean")
+    return Normal(mean, var, clip, epsilon, low, high)
 
 
 def _vector(values: Any, key: str) -> np.ndarray:

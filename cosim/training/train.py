@@ -81,6 +81,23 @@ def train(
     """
     _check_folder(request.out, resume)
     env, scaling = world_of(case, request)
+    checkpoint.make_folder(request.out)
+    with checkpoint.alone(request.out):
+        return _trained(case, request, env, scaling, resume, told, said, stop)
+
+
+def _trained(
+    case: Case,
+    request: Request,
+    env: SharedVecEnv,
+    scaling: Scaling,
+    resume: bool,
+    told: Callable[[News], None],
+    said: Callable[[str, str], None],
+    stop: Stop | None,
+) -> Bundle:
+    """Train in a folder that nobody else writes into."""
+    _check_folder(request.out, resume)  # anew: another training may just have ended
     slots = env.num_envs
     said("training", _opening(case, request, env))
     plan = Plan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,13 +80,14 @@ def run(arguments: argparse.Namespace) -> int:
     from cosim.safety.report import table
     from cosim.scenario import load_scenario
     from cosim.verbs._common import take_plugins
+    from cosim.verbs._listed import numbers
 
     take_plugins(arguments.plugins)
     _check(arguments)
     loaded = load_scenario(arguments.scenario, arguments.overrides)
     if arguments.write_card is not None:
         _check_bundle(arguments.write_card, loaded, arguments.policy)
-    days = None if arguments.days is None else numbers(arguments.days)
+    days = None if arguments.days is None else numbers(arguments.days, "--days")
     if arguments.value:
         _check_held_out(loaded, days, arguments.value_days)
     found = calibrate(
@@ -110,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_held_out(loaded: LoadedScenario, days: list[int] | None, count: int) -> None:
+def _check_held_out(loaded: LoadedScenario, days: Sequence[int] | None, count: int) -> None:
     """Refuse to value on more days than are held out, before all the work."""
     from cosim.case import load_case
     from cosim.safety.worth import held_out
@@ -121,7 +123,7 @@ def _check_held_out(loaded: LoadedScenario, days: list[int] | None, count: int) 
 def _print_value(
     arguments: argparse.Namespace,
     loaded: LoadedScenario,
-    days: list[int] | None,
+    days: Sequence[int] | None,
     written: Supervision,
 ) -> None:
     """Run held-out days with and without the supervisor and print what it is worth."""
@@ -146,20 +148,6 @@ def _check_bundle(place: Path, loaded: LoadedScenario, policy: str) -> None:
         what = f"the policy '{policy}' of the scenario does not run the bundle '{place}'"
         remedy = f"--set 'policies.{policy}={{kind: onnx, bundle: {place}}}'"
         raise InputError(Problem(what, "--write-card", remedy=remedy))
-
-
-def numbers(text: str) -> list[int]:
-    """Return the days of a list like ``0-6,9``; raise InputError for anything else."""
-    from cosim.errors import InputError, Problem
-
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not (first.isdecimal() and (last.isdecimal() or not dash)):
-            remedy = "write numbers and ranges, like 0-6,9"
-            raise InputError(Problem(f"'{part}' is no day", "--days", remedy=remedy))
-        found += range(int(first), int(last or first) + 1)
-    return found
 
 
 def _check(arguments: argparse.Namespace) -> None:

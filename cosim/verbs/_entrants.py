@@ -8,19 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from cosim import plugins
 from cosim.bundle.card import CARD
 from cosim.bundle.load import is_archive
 from cosim.case import Case
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.markets.base import Market
-from cosim.plugins import PolicyField
 from cosim.policy import Policy, check_names
 from cosim.studies.trials import Entrant
 from cosim.studies.verdict import RULE
 from cosim.verbs._listed import plugins_of, words
+from cosim.verbs._options import plugin_of
 from cosim.verbs._policy import found
 
 #: the rule without neighbours: the market is closed
@@ -30,7 +28,6 @@ BASELINES = (
     "do_nothing", "passive", "always_export", RULE, "time_of_use", "price_threshold", "truthful",
     "zero_intelligence", "zero_intelligence_plus", "model_predictive", "random", NO_MARKET,
 )  # fmt: skip
-_POLICY: TypeAdapter[Any] = TypeAdapter(PolicyField)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,20 +107,11 @@ def _is_bundle(place: Path) -> bool:
 
 def _bound(case: Case, item: Any) -> Policy:
     """Return a policy ready to act in the scenario's market."""
-    try:
-        policy = _POLICY.validate_python(item)
-    except ValidationError as error:
-        raise InputError(
-            [Problem(f"{_place(e)}{e['msg']}", "--policy") for e in error.errors()]
-        ) from None
+    policy = item if isinstance(item, Policy) else plugin_of("policy", item, "--policy")
     assert isinstance(policy, Policy)
     bound = policy.bound(case.loaded.folder, case.grid.interval_s)
     check_names(bound)
     return bound
-
-
-def _place(error: Any) -> str:
-    return ".".join(map(str, error["loc"])) + ": " if error["loc"] else ""
 
 
 def baselines(case: Case, text: str | None, taken: Sequence[str]) -> list[Entrant]:

@@ -19,10 +19,10 @@ from cosim.studies.audit import audit
 from cosim.studies.matrix import Job, Matrix, run_matrix, workers_by_default
 from cosim.studies.recorded import Check
 from cosim.studies.trainings import Trainings, trainings
-from cosim.studies.trials import Trial, drawn_case, seat_of, seated
+from cosim.studies.trials import Trial, drawn_case, seat_of, seated, several
 from cosim.studies.verdict import RULE, Findings, findings
 from cosim.training.days import Kind, blocks, kinds
-from cosim.verbs import _screen, _verdicts
+from cosim.verbs import _screen, _verdict_files, _verdicts
 from cosim.verbs._common import load, ready, take_plugins, warn
 from cosim.verbs._doubts import doubts
 from cosim.verbs._entrants import Named, baselines, candidates
@@ -118,23 +118,38 @@ def _periods(case: Case, text: str | None, length: int) -> tuple[int, ...]:
     """Return the first days of the periods; raise InputError where they do not fit."""
     days = case.grid.end_s // 86_400
     if not 1 <= length <= days:
-        raise InputError(Problem(f"periods of {length} days", "--length", f"there are {days}"))
+        what = f"a period of {several(length, 'day')}"
+        why = f"the scenario has {several(days, 'day')}"
+        raise InputError(Problem(what, "--length", why, "between 1 and that"))
     if text == "held-out":
         firsts = _apart(tuple(blocks(kinds(case) == Kind.TEST, length)), length)
         if not firsts:
-            raise InputError(Problem(f"no {length} held-out days in a row", "--days"))
+            raise InputError(_none_held_out(length))
         return firsts
     firsts = tuple(range(0, days - length + 1, length)) if text is None else numbers(text, "--days")
     late = [first for first in firsts if first + length > days]
     if late:
-        why = f"the scenario has days 0 to {days - 1}"
-        raise InputError(Problem(f"no {length} days from day {late[0]} on", "--days", why))
+        what = f"a period of {several(length, 'day')} cannot begin on day {late[0]}"
+        why = f"the scenario has {several(days, 'day')}, counted from 0"
+        remedy = f"take first days from 0 to {days - length}, or lengthen time.days"
+        raise InputError(Problem(what, "--days", why, remedy))
     if len(_apart(tuple(sorted(firsts)), length)) < len(firsts):
         raise InputError(
-            Problem("periods overlap", "--days", f"each has {length} days",
+            Problem("periods overlap", "--days", f"each has {several(length, 'day')}",
                     remedy="name first days that are further apart")
         )  # fmt: skip
     return firsts
+
+
+def _none_held_out(length: int) -> Problem:
+    """Return the problem of a scenario without so many test days in a row."""
+    if length == 1:
+        what, remedy = "the scenario has no test day", "lengthen time.days, or name days"
+    else:
+        what = f"the scenario has no {length} test days in a row"
+        remedy = "take a shorter --length, lengthen time.days, or name days"
+    why = "by date every fourth day is for tests, and a week in January and July"
+    return Problem(what, "--days", why, remedy)
 
 
 def _apart(firsts: tuple[int, ...], length: int) -> tuple[int, ...]:
@@ -148,10 +163,10 @@ def _apart(firsts: tuple[int, ...], length: int) -> tuple[int, ...]:
 
 def _run(plan: _Plan, say: Say) -> Matrix:
     job, began = plan.job, time.monotonic()
-    with counted(f"{len(job.trials)} trials", len(job.trials), say.quiet) as told:
+    with counted(several(len(job.trials), "trial"), len(job.trials), say.quiet) as told:
         matrix = run_matrix(job, plan.workers, told)
     runs = len(job.trials) * len(job.entrants)
-    say("evaluated", f"{runs} runs of {job.days} d ({time.monotonic() - began:.1f} s)")
+    say("evaluated", f"{several(runs, 'run')} of {job.days} d ({time.monotonic() - began:.1f} s)")
     return matrix
 
 
@@ -186,7 +201,7 @@ def _audited(plan: _Plan, say: Say) -> dict[str, list[Check]]:
         each.entrant.name: audit(plan.job.case, plan.job.seat, each.entrant, rule, some)
         for each in plan.named
     }
-    say("audited", f"{len(some)} trials each ({time.monotonic() - began:.1f} s)")
+    say("audited", f"{several(len(some), 'trial')} each ({time.monotonic() - began:.1f} s)")
     return found
 
 
@@ -200,11 +215,11 @@ def _written(
     """Write table, runs, summary and picture, and trainings if any; return where they are."""
     names = ("evaluation.csv", "runs.csv", "evaluation.json", "evaluation.png")
     paths = [folder / name for name in names]
-    write_text(paths[0], _verdicts.table_csv(found))
-    write_text(paths[1], _verdicts.runs_csv(matrix))
-    write_json(paths[2], _verdicts.as_json(matrix, found, checks, trained))
+    write_text(paths[0], _verdict_files.table_csv(found))
+    write_text(paths[1], _verdict_files.runs_csv(matrix))
+    write_json(paths[2], _verdict_files.as_json(matrix, found, checks, trained))
     draw_evaluation(paths[3], found, matrix)
     if trained:
         paths.append(folder / "trainings.csv")
-        write_text(paths[-1], _verdicts.trainings_csv(trained))
+        write_text(paths[-1], _verdict_files.trainings_csv(trained))
     return paths

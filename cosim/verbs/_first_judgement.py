@@ -10,6 +10,7 @@ from cosim.plugins import load
 from cosim.policy import Policy
 from cosim.studies.held_out import SEEDS, days_for_tests, first_job
 from cosim.studies.matrix import Matrix, run_matrix
+from cosim.studies.trials import several
 from cosim.studies.verdict import RULE, Findings, findings
 from cosim.verbs._entrants import Named
 from cosim.verbs._progress import counted
@@ -30,7 +31,7 @@ def first_judgement(
         return
     name = bundle.stem if bundle.stem != RULE else f"{RULE} (trained)"
     job = first_job(case, seat, _bound(case, bundle), name, days)
-    with counted(f"{len(days)} held-out days", len(days), say.quiet) as told:
+    with counted(several(len(days), "held-out day"), len(days), say.quiet) as told:
         matrix = run_matrix(job, progress=told)
     found = findings(matrix)
     write_cards([Named(job.entrants[0], bundle)], matrix, found)
@@ -66,4 +67,4 @@ def _said(matrix: Matrix, found: Findings, name: str) -> str:
     share = found.of(name).captured
     if share.low == share.low:  # no interval of few days
         text += f"; captured {share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
-    return f"{text}; {len(matrix.job.firsts)} held-out days"
+    return f"{text}; {several(len(matrix.job.firsts), 'held-out day')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +13,33 @@ from cosim.errors import InputError, Problem
 from cosim.plugins import Plugin
 from cosim.validation import problems_from_validation
 from cosim.yaml_nodes import Position, parse_nodes
+
+
+def plugin_of(kind: str, item: str | dict[str, Any], place: str) -> Plugin:
+    """Return the plug-in of a name or ``{kind: NAME, option: value}``; ``place`` is the option.
+
+    Raises InputError with every problem, as a scenario that holds the item does.
+    """
+    name = item if isinstance(item, str) else str(item["kind"])
+    plugin = plugins.load(kind, name)
+    tree = {} if isinstance(item, str) else {k: v for k, v in item.items() if k != "kind"}
+    at = Position(place, 0, 0)
+    positions = dict.fromkeys(_paths(tree), at)
+    known = list(plugin.model_fields)
+    try:
+        return plugin.model_validate(tree)
+    except ValidationError as error:
+        document = Document(tree, positions, positions, ())
+        told = problems_from_validation(error, document, lambda path: () if path else known)
+    raise InputError(told)
+
+
+def _paths(tree: Any, path: Path = ()) -> Iterator[Path]:
+    """Yield the paths of all values in a tree, its own among them."""
+    yield path
+    below: Any = tree.items() if isinstance(tree, dict) else ()
+    for step, value in enumerate(tree) if isinstance(tree, list) else below:
+        yield from _paths(value, (*path, step))
 
 
 def plugin_with_options(

@@ -8,6 +8,8 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
+from pydantic import ValidationError
+
 import cosim
 from cosim.bundle.card import CARD, MODEL, Card, Column
 from cosim.bundle.load import is_archive, load_bundle, read_bundle
@@ -87,7 +89,13 @@ def import_model(arguments: argparse.Namespace) -> None:
     )
     if arguments.trust:
         warn("--trust: stable-baselines3 runs whatever the files hold")
-    bundle, notes = bring(Path(arguments.source), arguments.normalize, target, wish)
+    try:
+        bundle, notes = bring(Path(arguments.source), arguments.normalize, target, wish)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in found[:20]]
+        remedy = "a card takes plain ASCII of 1 to 2000 characters, and gates at least 1 s ahead"
+        raise InputError([Problem(f"no card: {line}", remedy=remedy) for line in lines]) from None
     print("\n".join(notes))
     print(f"{bundle.card.algorithm}, {len(bundle.card.golden)} golden vectors replayed")
     print(target)

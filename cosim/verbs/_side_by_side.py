@@ -33,6 +33,7 @@ from cosim.studies.paired import (
     unlike,
 )
 from cosim.studies.statistics import LEAST_PERIODS, LEVEL
+from cosim.studies.trials import several
 from cosim.verbs import _screen
 from cosim.verbs._common import load, ready, scenario_path, take_plugins, warn
 from cosim.verbs._csv_text import csv_text
@@ -204,11 +205,11 @@ def _print(contenders: Sequence[Contender], found: Sequence[Difference]) -> None
             console.print(f"  and {len(apart) - _MOST_SETTINGS} more")
     console.print(screen.kpi_columns({each.name: each.kpis for each in contenders}), markup=True)
     days = len(daily(first)["cost_eur"])
-    text = f"differences to {first.name}, per day; {days} days, {LEVEL:.0%} intervals"
+    text = f"differences to {first.name}, per day; {several(days, 'day')}, {LEVEL:.0%} intervals"
     console.print(text, soft_wrap=True)
     console.print(_differences_table(found))
     if days < LEAST_PERIODS:
-        warn(f"{days} days: too few for intervals (from {LEAST_PERIODS} on)")
+        warn(f"{several(days, 'day')}: too few for intervals (from {LEAST_PERIODS} on)")
     if any(abs(each.kpis["stored_change_kwh"] - first.kpis["stored_change_kwh"]) > 1e-6
            for each in contenders):  # fmt: skip
         warn("batteries end differently full, and costs do not count that: see stored_change_kwh")

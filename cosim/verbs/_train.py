@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cosim.errors import InputError, Problem
-from cosim.verbs._calibrate import numbers
 from cosim.verbs._common import load, ready, take_plugins
+from cosim.verbs._listed import numbers
 from cosim.verbs._running import INTERRUPTED, Say, interruption
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def train_policy(arguments: argparse.Namespace) -> int:
     say = Say(arguments.quiet)
     _check_numbers(arguments)
     settings = settings_of(arguments.preset, arguments.config, _options(arguments))
-    days = None if arguments.days is None else tuple(sorted({*numbers(arguments.days)}))
+    days = None if arguments.days is None else tuple(sorted(numbers(arguments.days, "--days")))
     take_plugins(arguments.plugins)
     case = ready(load(arguments.scenario, arguments.overrides))
     boards = importlib.util.find_spec("tensorboard") is not None
@@ -149,6 +149,8 @@ def weights(text: str) -> dict[str, float]:
             hint = did_you_mean(name, Weights.model_fields)
             problems.append(Problem(f"no term '{name[:60]}'", "--reward", remedy=hint))
             continue
+        if name in found:
+            problems.append(Problem(f"'{name}' stands twice", "--reward", remedy="keep one"))
         try:
             found[name] = float(value)
         except ValueError:

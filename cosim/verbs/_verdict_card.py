@@ -16,6 +16,7 @@ from cosim.errors import InputError, OutputError, Problem
 from cosim.studies.matrix import Matrix
 from cosim.studies.statistics import LEVEL, Estimate
 from cosim.studies.trainings import Trainings, runs_behind
+from cosim.studies.trials import several
 from cosim.studies.verdict import Findings, Verdict
 from cosim.verbs._entrants import Named
 from cosim.verbs._verdicts import training_line
@@ -78,7 +79,7 @@ def evaluation(
     """Return the evaluation section for one policy; ``trained`` are several of one kind."""
     job, verdict = matrix.job, found.of(name)
     others = [each for each in found.verdicts if not each.candidate]
-    period = f"{len(job.firsts)} periods of {job.days} d of {job.case.scenario.name}"
+    period = f"{several(len(job.firsts), 'period')} of {job.days} d of {job.case.scenario.name}"
     return Evaluation(
         measured="settled bills on metered energy plus wear, minus the gain in stored energy at "
         "the lowest retail price of the period times the root of the round-trip efficiency; means "

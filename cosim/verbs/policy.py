@@ -1,8 +1,8 @@
 """Policy: bring a trained policy here, show it, check it, pack it, calibrate its supervisor.
 
 A trained policy is a bundle, a folder or a zip archive of card.json and model.onnx. 'import' makes
-one of a model saved by stable-baselines3 (PPO, SAC, TD3 with MlpPolicy), without running anything
-in the file.
+one of a model saved by stable-baselines3 (PPO, SAC, TD3 with MlpPolicy) or sb3-contrib
+(RecurrentPPO with one LSTM layer), without running anything in the file.
 
   python -m cosim policy import model.zip --to mine --features soc,hour_sin --actions battery_kw
   python -m cosim policy show shared_ppo

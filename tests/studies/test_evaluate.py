@@ -20,9 +20,9 @@ from cosim import plugins
 from cosim.__main__ import main
 from cosim.bundle.card import Evaluation
 from cosim.bundle.load import load_bundle
-from cosim.case import Case
+from cosim.case import Case, load_case
 from cosim.episode import Episode, lived
-from cosim.errors import PluginError, RunError
+from cosim.errors import InputError, PluginError, RunError
 from cosim.feeder.limits import Limits
 from cosim.optimum.grid import TOLERANCE_PERCENT, excess_percent
 from cosim.optimum.plan import optimum
@@ -30,6 +30,7 @@ from cosim.optimum.replay import replayed
 from cosim.optimum.world import charged_world
 from cosim.policy import Policy
 from cosim.record import MemoryRecorder
+from cosim.scenario import load_scenario
 from cosim.simulation import Simulation
 from cosim.studies.foresight import foresight
 from cosim.studies.matrix import FORESIGHT, LIMITED, Job, Matrix, run_matrix
@@ -41,7 +42,7 @@ from cosim.verbs import _verdicts
 from cosim.verbs._entrants import BASELINES, baselines
 from cosim.verbs._evaluation import _periods
 from cosim.verbs._verdict_card import evaluation
-from cosim.verbs._verdicts import as_json
+from cosim.verbs._verdict_files import as_json
 
 Captured = pytest.CaptureFixture[str]
 FIRSTS, SEEDS = (0, 1, 2, 3, 4, 5), (3, 4)
@@ -204,7 +205,7 @@ def test_limits_that_nobody_can_keep_are_said(
     told = findings(found)
     assert told.foresight["limited_trials_in_breach"] == 1.0
     _verdicts.show(found, told, {})
-    assert "in 1 of 1 trials no plan keeps them, up to" in capsys.readouterr().out
+    assert "in 1 of 1 trial no plan keeps them, up to" in capsys.readouterr().out
     assert as_json(found, told, {})["foresight"]["limited_bound_eur"] is None
 
 
@@ -364,8 +365,24 @@ def test_held_out_days_are_the_tests_of_the_calendar(case: Case) -> None:
     ("words", "fragments"),
     [
         (("--policy", "truthfull"), ["--policy: unknown policy 'truthfull'", "'truthful'"]),
-        (("--policy", "{kind: random, spred: 1}"), ["--policy", "spred"]),
-        (("--policy", "truthful", "--days", "0-6"), ["--days", "no 1 days from day 6 on"]),
+        (
+            ("--policy", "{kind: random, spred: 1, floor: x}"),
+            ["--policy: unknown key 'spred'", "did you mean 'spread'?"],
+        ),
+        (
+            ("--policy", "{kind: price_threshold, feeds_inn: true}"),
+            ["--policy: unknown key 'feeds_inn'", "did you mean"],
+        ),
+        (("--policy", "{kind: random, spread: wide}"), ["--policy: spread must be a number"]),
+        (
+            ("--policy", "truthful", "--days", "0-6"),
+            [
+                "--days: a period of 1 day cannot begin on day 6",
+                "has 6 days, counted from 0",
+                "take first days from 0 to 5",
+            ],
+        ),
+        (("--policy", "truthful", "--length", "7"), ["--length: a period of 7 days", "has 6 days"]),
         (("--policy", "truthful", "--days", "0,1", "--length", "2"), ["periods overlap"]),
         (("--policy", "truthful", "--days", "x"), ["'x' is no number"]),
         (("--policy", "truthful", "--seat", "rul"), ["--seat: no seat 'rul'", "'rule'"]),
@@ -386,6 +403,17 @@ def test_refusals(
     for fragment in fragments:
         assert fragment in err
     assert not list(tmp_path.glob("*/evaluate-*"))
+
+
+@pytest.mark.parametrize(
+    ("days", "length", "words"),
+    [(1, 1, "the scenario has no test day\n"), (3, 2, "has no 2 test days in a row\n")],
+)
+def test_no_held_out_days_are_said_with_a_remedy(days: int, length: int, words: str) -> None:
+    case = load_case(load_scenario("scenarios/ten_lines.yaml", [f"time.days={days}"]))
+    with pytest.raises(InputError, match=words) as found:
+        _periods(case, "held-out", length)
+    assert "lengthen time.days" in found.value.problems[0].remedy
 
 
 def test_baselines_are_known() -> None:

@@ -15,7 +15,7 @@ from cosim.case import Case
 from cosim.policy import Policy, PolicyContext
 from cosim.seeds import Draws, Reseeded
 from cosim.simulation import Simulation
-from cosim.studies.future import PARTS, instants, other_future
+from cosim.studies.future import instants, other_future
 from cosim.studies.recorded import Check, recorded
 from cosim.studies.trials import Entrant, Trial, drawn_case, seated
 from cosim.studies.unmoved import no_look_ahead
@@ -85,10 +85,10 @@ def load_of_next(simulation: Simulation, k: int) -> float:
     return float(load[min(k + 1, len(load) - 1), 0])
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", range(8))
 def test_a_look_at_any_time_of_day_is_seen(days: Callable[..., Case], part: int) -> None:
     """One interval ahead, within three hours only."""
-    hours = range(part * PER_DAY // PARTS, (part + 1) * PER_DAY // PARTS)
+    hours = range(part * PER_DAY // 8, (part + 1) * PER_DAY // 8)
     last = PER_DAY - 1
     found = looking(days(), lambda sim, k: load_of_next(sim, k) if k in hours and k < last else 0.0)
     assert not found.holds and found.figure >= 1
@@ -112,7 +112,7 @@ def test_a_threshold_on_tomorrow_is_seen(days: Callable[..., Case]) -> None:
 
     def peek(simulation: Simulation, k: int) -> float:
         coming = simulation.case.profiles.load_kw[k + 1 :]
-        return float(coming.size > 0 and coming.mean() > 1.5 * usual)
+        return float(len(coming) >= PER_DAY and coming.mean() > 1.5 * usual)
 
     assert not looking(case, peek, Trial(0, 2, 1)).holds
 
@@ -213,7 +213,7 @@ def test_the_honest_pass_where_much_is_secret(days: Callable[..., Case], name: s
 def test_instants_cover_the_run_and_the_eves(days: Callable[..., Case]) -> None:
     case = drawn_case(days(**DAY_AHEAD, disturbances=[SHOCK]), Trial(0, 2, 3))
     found = instants(case)
-    assert set(np.array(found) * PARTS // case.grid.intervals) == set(range(PARTS))
+    assert set(np.array(found) * 8 // case.grid.intervals) == set(range(8))
     assert 34 in found, "17:20 comes after the decision on 17:00 and before that on 17:30"
     assert 26 in found and 26 + PER_DAY not in found, "what is published last is for no day here"
     assert found == instants(case) == sorted(set(found))
