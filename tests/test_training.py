@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shlex
@@ -36,13 +37,15 @@ from cosim.training.checkpoint import FILE, alone, make_folder
 from cosim.training.days import EVERY_DAY
 from cosim.training.lane import Purse, stored_value
 from cosim.training.learner import News, StoppedError
-from cosim.training.settings import Ppo, Sac, Settings, settings_of
+from cosim.training.settings import LANES, PRESETS, Ppo, Sac, Settings, settings_of
 from cosim.training.signals import REWARD_SCALE, learnt_scaling
 from cosim.training.terms import Weights, terms_eur
 from cosim.training.train import CURVE, Request, train, trainee
 from cosim.training.vec_env import Deal, SharedVecEnv
 from cosim.verbs._first_judgement import first_judgement
 from cosim.verbs._running import Say
+from cosim.verbs._train import lanes_of
+from cosim.verbs.train import add_arguments
 
 LEARNERS: dict[str, Any] = {
     "policies": {"learner": "self_consumption", "passive": "passive"},
@@ -354,6 +357,19 @@ def test_one_day_learnt_by_heart_costs_what_the_optimum_does(
 
 
 # ---------------------------------------------------------------- what is asked for
+
+
+def test_a_preset_says_how_many_lanes() -> None:
+    """One environment is what the documents speak of; who names a number gets it."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for words, lanes in (
+        ([], 4),
+        (["--preset", "documents"], 1),
+        (["--preset", "documents", "--lanes", "3"], 3),
+    ):
+        assert lanes_of(parser.parse_args(["s", "--out", "o", *words])) == lanes
+    assert set(LANES) == set(PRESETS)
 
 
 def test_the_documents_preset_is_theirs() -> None:

@@ -102,6 +102,8 @@ DOCUMENTS = {
     },
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {"lanes": {}, "documents": DOCUMENTS}
+#: episodes side by side, where nobody says how many
+LANES = {"lanes": 4, "documents": 1}
 
 
 def settings_of(

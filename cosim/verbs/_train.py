@@ -44,7 +44,7 @@ def train_policy(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         steps=arguments.steps,
         seed=arguments.seed,
-        lanes=arguments.lanes,
+        lanes=lanes_of(arguments),
         days=days,
         licence=arguments.licence,
         tensorboard=boards,
@@ -65,6 +65,13 @@ def train_policy(arguments: argparse.Namespace) -> int:
     _judged(case, request, arguments, say)
     print(arguments.out)
     return 0
+
+
+def lanes_of(arguments: argparse.Namespace) -> int:
+    """Return how many lanes are asked for, by default those of the preset."""
+    from cosim.training.settings import LANES
+
+    return LANES[arguments.preset] if arguments.lanes is None else int(arguments.lanes)
 
 
 def _judged(case: Case, request: Request, arguments: argparse.Namespace, say: Say) -> None:
@@ -118,7 +125,8 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
                 f"--{name.replace('_', '-')}", remedy=f"at least {low}"
                 + (f", at most {most[name]}" if name in most else ""))
         for name, low in least.items()
-        if not low <= getattr(arguments, name) <= most.get(name, sys.maxsize)
+        if getattr(arguments, name) is not None
+        and not low <= getattr(arguments, name) <= most.get(name, sys.maxsize)
     ]  # fmt: skip
     if wrong:
         raise InputError(wrong)

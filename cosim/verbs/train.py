@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
     add("--steps", type=int, default=1_000_000, metavar="N", help=f"{_STEPS} (default: 1000000)")
     add("--seed", type=int, default=1, metavar="N", help="of the training (default: 1)")
-    add("--lanes", type=int, default=4, metavar="N", help="episodes side by side (default: 4)")
+    add("--lanes", type=int, metavar="N", help="episodes side by side (default: the preset's)")
     add("--preset", default="lanes", metavar="NAME", help=_PRESET)
     add("--config", type=Path, metavar="FILE.yaml", help="settings laid over those of the preset")
     add("--reward", metavar="TERM=WEIGHT,...", help=_REWARD)
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 _STEPS = "decisions of single prosumers"
 _PRESET = (
-    "hyperparameters: lanes (default), or documents (learning rate 3e-4, n_steps 4096, batch 256, "
-    "gamma 0.99, clip 0.2, GAE 0.95)"
+    "hyperparameters: lanes (default; 4 lanes), or documents (1 lane; learning rate 3e-4, n_steps "
+    "4096, batch 256, gamma 0.99, clip 0.2, GAE 0.95)"
 )
 _REWARD = "weights of bill, wear, stored, idle, co2, overload, voltage, fairness, intervention"
 _JUDGED = "held-out days to judge the policy on, against the rule and the optimum (default: 12)"
