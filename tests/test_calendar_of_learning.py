@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,10 @@ COLUMNS = ("load_kw", "load_kvar", "pv_kw", "co2_kg_per_kwh")
 PRICES = ("retail_eur_per_kwh", "feed_in_eur_per_kwh", "network_eur_per_kwh", "taxes_eur_per_kwh")
 
 
+#: prices of imbalance on the first day
+IMBALANCE = {"short_eur_per_kwh": 0.5, "long_eur_per_kwh": 0.02}
+
+
 @pytest.fixture(scope="module")
 def fortnight(village: Any) -> Case:
     """Return the village over 16 days of May, each day with load and prices of its own."""
@@ -58,11 +63,16 @@ def weeks(case: Case, days: int = DAYS) -> Case:
         return tiled * by.reshape(-1, *[1] * (values.ndim - 1))
 
     start = case.grid.start - timedelta(days=70)  # 2016-05-09 in Berlin
+    prices = {name: long(np.full(per_day, price)) for name, price in IMBALANCE.items()}
     return replace(
         case,
         grid=replace(case.grid, start=start, intervals=days * per_day),
         profiles=replace(case.profiles, **{n: long(getattr(case.profiles, n)) for n in COLUMNS}),
-        tariffs=replace(case.tariffs, **{n: long(getattr(case.tariffs, n)) for n in PRICES}),
+        tariffs=replace(
+            case.tariffs,
+            **{n: long(getattr(case.tariffs, n)) for n in PRICES},
+            imbalance=replace(case.tariffs.imbalance, **prices),
+        ),
     )
 
 
@@ -78,7 +88,14 @@ def poisoned(case: Case, factor: float) -> Case:
     return replace(
         case,
         profiles=replace(case.profiles, **{n: other(getattr(case.profiles, n)) for n in COLUMNS}),
-        tariffs=replace(case.tariffs, **{n: other(getattr(case.tariffs, n)) for n in PRICES}),
+        tariffs=replace(
+            case.tariffs,
+            **{n: other(getattr(case.tariffs, n)) for n in PRICES},
+            imbalance=replace(
+                case.tariffs.imbalance,
+                **{n: other(getattr(case.tariffs.imbalance, n)) for n in IMBALANCE},
+            ),
+        ),
     )
 
 
@@ -117,12 +134,15 @@ def test_days_of_a_case_keep_their_civil_date_in_summer_time(fortnight: Case) ->
 def test_what_is_learnt_from_does_not_hold_the_days_that_are_kept(fortnight: Case) -> None:
     one, other = (blinded(case) for case in (fortnight, poisoned(fortnight, 7.0)))
     free = np.flatnonzero(kinds(fortnight) == Kind.TRAIN)
-    for part, names in (("profiles", COLUMNS), ("tariffs", PRICES)):
+    for part, names in (
+        ("profiles", COLUMNS), ("tariffs", PRICES), ("tariffs.imbalance", tuple(IMBALANCE)),
+    ):  # fmt: skip
+        mine, others, true = (attrgetter(part)(each) for each in (one, other, fortnight))
         for name in names:
-            shown = getattr(getattr(one, part), name)
-            assert shown.tobytes() == getattr(getattr(other, part), name).tobytes()
+            shown = getattr(mine, name)
+            assert shown.tobytes() == getattr(others, name).tobytes()
             days = shown.reshape(DAYS, -1)
-            real = getattr(getattr(fortnight, part), name).reshape(DAYS, -1)
+            real = getattr(true, name).reshape(DAYS, -1)
             assert np.array_equal(days[free], real[free])
             assert all(any(np.array_equal(day, real[d]) for d in free) for day in days)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,22 @@ def test_lanes_are_single_runs_under_every_market(village: Any, market: str) -> 
 
 BORDERS = {"start": "2016-07-18T06:00", "end": "2016-07-18T18:30"}
 BETWEEN = {"start": "2016-07-18T06:10:30", "end": "2016-07-18T18:40:10"}
+
+
+def test_a_month_that_ends_in_a_lane_begins_a_new_peak(village: Any) -> None:
+    """Demand is charged for the highest power of each civil month."""
+    case = village.case(tariff={
+        "retail_eur_per_kwh": 0.25, "feed_in_eur_per_kwh": 0.06, "demand_eur_per_kw_month": 7.0,
+    })  # fmt: skip
+    moved = replace(case, grid=replace(case.grid, start=case.grid.start + timedelta(days=13.5)))
+    first = moved.grid.utc(0).astimezone(moved.grid.zone)
+    assert (first.day, first.hour) == (31, 12)
+    steps = assert_lanes_are_single_runs(moved)
+    peak = np.array([step.bills.peak_kw for step in steps])
+    before = peak[moved.grid.intervals // 2 - 1]
+    after = peak[moved.grid.intervals // 2 :]
+    assert (after[0] < before).any(), "the first peak of August is below that of July"
+    assert (np.diff(after, axis=0) >= 0.0).all()
 
 
 def test_lanes_are_billed_as_single_runs_with_charges_losses_and_curtailment(village: Any) -> None:

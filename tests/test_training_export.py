@@ -20,7 +20,15 @@ from cosim.errors import InputError, PluginError
 from cosim.policy import PolicyContext
 from cosim.scenario import load_scenario
 from cosim.simulation import Simulation
-from cosim.training.export import Description, Input, Scaling, to_onnx, write_bundle
+from cosim.training.export import (
+    HELD,
+    LEAST_RATING_KW,
+    Description,
+    Input,
+    Scaling,
+    to_onnx,
+    write_bundle,
+)
 from cosim.training.lane import Lane, Purse, stored_value
 
 SCENARIO = TRAINED / "shared_ppo" / "training.yaml"
@@ -121,6 +129,45 @@ def test_another_policys_model_is_refused(tmp_path: Path) -> None:
     (folder / "model.onnx").write_bytes((TRAINED / "shared_ppo" / "model.onnx").read_bytes())
     with pytest.raises(InputError, match="python none"):
         load_bundle(folder)
+
+
+def of_what_is_held() -> Scaling:
+    """A scaling of four features whose actions are shares of what the battery can hold."""
+    held = [Input(name, 0.0, 12.0, 5.0, 3.0, per_rating=True) for name in HELD]
+    return Scaling((SCALING.inputs[0], SCALING.inputs[1], *held), share_of="feasible")
+
+
+def test_a_rating_of_nought_divides_by_the_least_one(tmp_path: Path) -> None:
+    """Graph and learner see the same of who has next to no battery, and both are finite."""
+    scaling, seen = of_what_is_held(), np.minimum(np.abs(raw(40)), 12.0)
+    seen[:, 1] = np.repeat([0.0, 0.05, LEAST_RATING_KW, 3.0], 10)
+    seen[:20, 2:] *= 0.05  # so that the ratio does not reach the clip
+    seen[::10, 2:] = 0.0  # nought by nought
+    model = fresh()
+    bundle = write_bundle(tmp_path, to_onnx(model.policy, scaling), scaling, seen[:8],
+                          description())  # fmt: skip
+    share, _ = model.predict(scaling(seen), deterministic=True)
+    power = bundle.act(seen)
+    assert np.isfinite(power).all() and np.ptp(share) > 0.5
+    expected = scaling.held_kw(share[:, 0], seen)
+    assert np.abs(power[:, 0] - expected).max() < 1e-4 * 24.0
+
+
+def test_all_that_is_feasible_is_asked_for_but_for_a_hair(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    scaling, seen = of_what_is_held(), np.clip(np.abs(raw(8)), 1.0, 12.0)
+    charge, discharge = seen[:, 2].astype(np.float32), seen[:, 3].astype(np.float32)
+    for sign, most in ((1.0, charge), (-1.0, -discharge)):
+        model = fresh()
+        with torch.no_grad():
+            model.policy.action_net.weight.zero_()
+            model.policy.action_net.bias.fill_(3.0 * sign)
+        bundle = write_bundle(tmp_path / str(sign), to_onnx(model.policy, scaling), scaling, seen,
+                              description())  # fmt: skip
+        shares = np.full(8, sign)
+        for power in (bundle.act(seen)[:, 0], scaling.held_kw(shares, seen)):
+            left = 1.0 - power / most.astype(float)
+            assert (left > 5e-7).all() and (left < 2e-6).all()
 
 
 def test_scaling_divides_by_the_rating_where_asked() -> None:

@@ -240,6 +240,67 @@ def test_limits_no_battery_can_keep_are_said_and_not_hidden(
     assert plan.cost_eur + plan.penalty_eur >= plan.bound_eur - 1e-6
 
 
+def test_the_gap_of_a_plan_that_breaks_limits_counts_its_penalty(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is one of cost and penalty together; of the cost alone it would lie far above."""
+    monkeypatch.setattr("cosim.optimum.linear.TIME_LIMIT_S", 0.5)
+    plan = optimum(case, limits=Limits(line_percent=3.0))
+    assert plan.bound_eur > plan.cost_eur + 1.0
+    both = (plan.cost_eur + plan.penalty_eur - plan.bound_eur) / max(1.0, abs(plan.cost_eur))
+    assert plan.gap == pytest.approx(both, rel=1e-9) and plan.gap >= -1e-9
+
+
+@pytest.mark.parametrize("peer_to_peer", [True, False])
+def test_a_plan_of_batteries_that_lose_energy_costs_what_was_promised(
+    case: Case, peer_to_peer: bool
+) -> None:
+    """Self-discharge takes of what is held for later."""
+    people = case.population
+    lossy = replace(people, self_discharge_per_h=np.full(len(people), 0.03))
+    lossy = replace(lossy, min_kwh=0.0 * lossy.min_kwh, initial_kwh=0.7 * lossy.capacity_kwh)
+    own = replace(case, population=lossy)
+    plan = optimum(own, peer_to_peer=peer_to_peer)
+    market = "mid_market_rate" if peer_to_peer else "none"
+    assert abs(plan.gap) < 1e-6
+    assert cost_eur(under(replayed(own, plan.battery_kw), market)) == pytest.approx(
+        plan.cost_eur, rel=1e-6
+    )
+    lossless = replace(lossy, self_discharge_per_h=0.0 * lossy.rating_kw)
+    kept = optimum(replace(own, population=lossless), peer_to_peer=peer_to_peer)
+    assert plan.cost_eur > kept.cost_eur + 1e-3
+
+
+@pytest.mark.parametrize("peer_to_peer", [True, False])
+def test_self_discharge_below_the_least_energy_need_not_be_made_good(
+    case: Case, peer_to_peer: bool
+) -> None:
+    """Where wear forbids every use, a battery that begins at its least energy rests and sinks."""
+    people = case.population
+    least = 0.2 * people.capacity_kwh
+    worn = replace(people, self_discharge_per_h=np.full(len(people), 0.03), min_kwh=least,
+                   initial_kwh=least, wear_eur_per_kwh=np.full(len(people), 50.0))  # fmt: skip
+    own = replace(case, population=worn)
+    plan = optimum(own, peer_to_peer=peer_to_peer)
+    assert np.abs(plan.battery_kw).max() < 1e-6
+    market = "mid_market_rate" if peer_to_peer else "none"
+    idle = cost_eur(under(replayed(own, 0.0 * plan.battery_kw), market))
+    assert plan.cost_eur == pytest.approx(idle, rel=1e-6)
+
+
+def test_the_smaller_of_a_pair_is_held_at_nought() -> None:
+    from scipy.sparse import csr_array
+
+    from cosim.optimum.linear import _Body, _one_sided
+
+    rows = csr_array(np.array([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]))
+    body = _Body(np.ones(4), np.zeros(4), rows, csr_array((0, 4)),
+                 (np.array([1.0, -2.0]), np.zeros(0)))  # fmt: skip
+    relaxed = np.array([3.0, 2.0, 1.0, 3.0])
+    found = _one_sided(body, np.full(4, 9.0), relaxed, np.array([0, 2]), np.array([1, 3]))
+    assert found is not None and found == pytest.approx(np.array([1.0, 0.0, 0.0, 2.0]))
+
+
 SHOCK = {"kind": "price_shock", "start": "2016-07-18 12:00", "end": "2016-07-18 20:00"}
 COLLAPSE = {"kind": "pv_collapse", "start": "2016-07-18 10:00", "end": "2016-07-18 15:00"}
 

@@ -50,6 +50,12 @@ def test_many_periods_are_tested_as_scipy_does_up_to_chance() -> None:
     assert flip_test(means[:, None]) == flip_test(means[:, None])
 
 
+def test_no_p_of_drawn_flips_is_zero() -> None:
+    """The signs observed count among those drawn (Phipson and Smyth 2010)."""
+    assert flip_test(np.full((40, 1), 1.0)) == 1.0 / (FLIPS + 1)
+    assert flip_test(np.zeros((40, 1))) == 1.0
+
+
 def test_signs_by_hand() -> None:
     """All of one sign: only all kept and all flipped reach it, 2 of 16."""
     assert flip_test(np.array([[1.0], [2.0], [3.0], [4.0]])) == 2 / 16
