@@ -301,6 +301,34 @@ def test_the_smaller_of_a_pair_is_held_at_nought() -> None:
     assert found is not None and found == pytest.approx(np.array([1.0, 0.0, 0.0, 2.0]))
 
 
+def test_a_one_sided_plan_as_cheap_as_the_bound_needs_no_binaries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A relaxed solution that uses both of a pair for nothing is put right without a search."""
+    from cosim.optimum import linear
+
+    real, calls = linear._linear, []
+
+    def wasteful(body: Any, high: np.ndarray) -> tuple[np.ndarray, float, str]:
+        values, bound, status = real(body, high)
+        calls.append(high)
+        return (values + 2.0 if len(calls) == 1 else values), bound, status
+
+    def never(*given: Any) -> Any:
+        raise AssertionError("no binaries are needed")
+
+    monkeypatch.setattr(linear, "_linear", wasteful)
+    monkeypatch.setattr(linear, "_mixed", never)
+    built = Programme(7.0)
+    one, other = (built.columns((1,), 0.0, 0.0, 9.0) for _ in range(2))
+    built.equal(np.array([3.0]), (one, 1.0), (other, -1.0))
+    built.exclude(one, other)
+    found = built.solve()
+    assert len(calls) == 2 and found.binaries == 0
+    assert found.values == pytest.approx(np.array([3.0, 0.0]))
+    assert found.cost_eur == found.bound_eur == 7.0
+
+
 SHOCK = {"kind": "price_shock", "start": "2016-07-18 12:00", "end": "2016-07-18 20:00"}
 COLLAPSE = {"kind": "pv_collapse", "start": "2016-07-18 10:00", "end": "2016-07-18 15:00"}
 
