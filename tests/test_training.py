@@ -331,6 +331,31 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(
     assert (out / CARD).is_file() and not (out / FILE).exists()
 
 
+def test_a_judgement_broken_off_is_made_up_by_the_command_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken_off(*given: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    chosen = SHORT.model_copy(update={"calendar": Settings().calendar})
+    config, out = tmp_path / "settings.yaml", tmp_path / "out"
+    config.write_text(json.dumps(chosen.model_dump(mode="json")))
+    world = ["--set", "time.days=2", "--set", "time.interval_minutes=60"]
+    with monkeypatch.context() as patch:
+        patch.setattr("cosim.verbs._first_judgement.run_matrix", broken_off)
+        words = ["train", "scenarios/ten_lines.yaml", *world, "--config", str(config)]
+        assert main([*words, "--out", str(out), "--steps", "60"]) == 130
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "the policy is written, but not judged; judge it with:"
+    assert load_bundle(out).card.evaluation is None and not (out / FILE).exists()
+    command = shlex.split(told[1])
+    assert command[:4] == ["python", "-m", "cosim", "evaluate"]
+    assert main([*command[3:], "--workers", "1", "--out", str(tmp_path / "runs")]) == 0
+    record = load_bundle(out).card.evaluation
+    assert record is not None and record.against == ("self_consumption",)
+    assert record.days[0].endswith(": [1]") and record.seeds == (101,)
+
+
 @pytest.mark.slow
 def test_one_day_learnt_by_heart_costs_what_the_optimum_does(
     village_of: Any, tmp_path: Path
