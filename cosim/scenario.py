@@ -213,10 +213,12 @@ class LoadedScenario:
     scenario: Scenario
     source: document.Document
     folder: Path
+    variant_name: str = ""  # of a variant, empty for the scenario itself
 
     def variant(self, name: str) -> LoadedScenario:
         """Return a variant: the scenario with ``variants.<name>`` laid over it."""
-        return _loaded(document.overlaid(self.source, ("variants", name)), self.folder)
+        changed = _loaded(document.overlaid(self.source, ("variants", name)), self.folder)
+        return replace(changed, variant_name=name)
 
     def undisturbed(self) -> LoadedScenario:
         """Return the same scenario without its disturbances."""
@@ -313,6 +315,11 @@ def _unknown_names(
             )
             for place, group in enumerate(groups)
             if group not in users
+        ]
+        found += [
+            (("disturbances", index, "groups", place), f"group '{group}' stands twice", "keep one")
+            for place, group in enumerate(groups)
+            if group in [*groups][:place]
         ]
     return found
 

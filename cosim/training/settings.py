@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from cosim.bundle.parts import Calendar
 from cosim.document import read_document
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.observe import FEATURES
+from cosim.section import Section
 from cosim.training.export import RATING, ShareOf
 from cosim.training.signals import OBSERVED
 from cosim.training.terms import Weights
@@ -21,11 +22,7 @@ Algorithm = Literal["ppo", "ppo_joint", "sac"]
 ALGORITHMS: tuple[Algorithm, ...] = ("ppo", "ppo_joint", "sac")
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Ppo(_Settings):
+class Ppo(Section):
     """Hyperparameters of PPO; the learning rate falls linearly to ``learning_rate_end``."""
 
     learning_rate: float = Field(1e-3, gt=0.0)
@@ -42,7 +39,7 @@ class Ppo(_Settings):
     log_std_init: float = Field(-0.7, description="of the exploration at the begin")
 
 
-class Sac(_Settings):
+class Sac(Section):
     """Hyperparameters of SAC; sizes count decisions of single slots."""
 
     learning_rate: float = Field(3e-4, gt=0.0)
@@ -54,7 +51,7 @@ class Sac(_Settings):
     gradient_steps: int = Field(1, ge=1, description="updates after each interval of all slots")
 
 
-class Settings(_Settings):
+class Settings(Section):
     """All that shapes a training beside scenario, seed and length: the file of ``--config``."""
 
     ppo: Ppo = Ppo()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from cosim.bundle.card import CARD, MODEL, Card, Evaluation, Figure, Foresight, Interval
-from cosim.bundle.load import is_archive, load_bundle, read_bundle
-from cosim.errors import InputError, OutputError, Problem
+from cosim.bundle.load import is_archive, put_bundle, read_bundle
+from cosim.errors import InputError, Problem
 from cosim.studies.matrix import Matrix
 from cosim.studies.statistics import LEVEL, Estimate
 from cosim.studies.verdict import Findings, Verdict
@@ -57,14 +55,7 @@ def _write(place: Path, verdict: Evaluation) -> Path:
     files = read_bundle(place)
     card = Card.model_validate_json(files[CARD])
     text = card.model_copy(update={"evaluation": verdict}).model_dump_json(indent=1) + "\n"
-    try:
-        with tempfile.TemporaryDirectory(dir=place, prefix=".bundle-") as trial:
-            (Path(trial) / MODEL).write_bytes(files[MODEL])
-            (Path(trial) / CARD).write_bytes(text.encode())
-            load_bundle(Path(trial))
-            os.replace(Path(trial) / CARD, place / CARD)
-    except OSError as error:
-        raise OutputError(f"cannot write '{place / CARD}': {error.strerror}") from None
+    put_bundle(place, {MODEL: files[MODEL], CARD: text.encode()})
     return place / CARD
 
 
