@@ -341,9 +341,20 @@ def _policies(ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath) -
 
 def _bound(policy: Any, grid: TimeGrid, folder: FilePath) -> Policy:
     assert isinstance(policy, Policy)
-    bound = policy.bound(folder, grid.interval_s)
+    try:
+        bound = policy.bound(folder, grid.interval_s)
+    except InputError as error:  # where the scenario names it comes first
+        raise InputError([_within(problem, folder) for problem in error.problems]) from None
     check_names(bound)
     return bound
+
+
+def _within(problem: Problem, folder: FilePath) -> Problem:
+    """Return a problem of a file as one of whatever names the file."""
+    if not problem.where:
+        return problem
+    place = problem.where.removeprefix(f"{folder}/")
+    return replace(problem, what=f"{place}: {problem.what}", where="")
 
 
 def _overseen(

@@ -42,6 +42,7 @@ from cosim.sections import (
     SupervisorSection,
     Time,
 )
+from cosim.shipped import scenario_path
 from cosim.tariff_sections import Co2, ImbalanceSection, Tariff
 from cosim.timegrid import TimeGrid
 from cosim.times import Name
@@ -230,8 +231,12 @@ class LoadedScenario:
 
 
 def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> LoadedScenario:
-    """Read, merge and check a scenario file; raise InputError with every problem found."""
-    loaded = _loaded(document.read_document(Path(path), overrides), Path(path).resolve().parent)
+    """Read, merge and check a scenario, a file or one of the shipped ones by its name.
+
+    Raises InputError with every problem found.
+    """
+    path = scenario_path(path)
+    loaded = _loaded(document.read_document(path, overrides), path.resolve().parent)
     problems = _missing_counterparts(loaded)
     for name in loaded.scenario.variants:
         try:

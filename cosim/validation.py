@@ -104,6 +104,10 @@ def _missing(name: str, at: Position) -> tuple[Position, Problem]:
 
 def _explain_missing(failure: _Failure) -> tuple[Position, Problem]:
     parent = _path_of(failure.details["loc"][:-1], failure.document.tree)
+    if isinstance(failure.details["loc"][-1], int):  # of a list of so many items
+        name, count = ".".join(map(str, parent)), failure.details["loc"][-1] + 1
+        at = failure.document.positions[parent]
+        return at, Problem(f"{name} must be at least {count} items long".lstrip(), str(at))
     return _missing(failure.name, failure.document.positions[parent])
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from cosim.bundle.parts import Calendar
 from cosim.document import read_document
@@ -74,6 +74,10 @@ class Settings(Section):
     team: float = Field(0.5, ge=0.0, le=1.0, description="share of all learners' worth")
     community: float = Field(0.0, ge=0.0, le=1.0, description="share of everybody's worth")
 
+    def rollout(self, algorithm: Algorithm) -> int:
+        """Return how many decisions each slot takes before an update; a training has whole ones."""
+        return 1 if algorithm == "sac" else self.ppo.n_steps
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         for name in self.features:
@@ -125,8 +129,11 @@ def settings_of(
 
 
 def _said(item: Any) -> str:
+    """Return what is wrong in plain words, without the name where the option says it."""
+    words = str(item["msg"]).removeprefix("Value error, ")
+    words = words.replace("Input should be", "must be")
     name = ".".join(map(str, item["loc"]))
-    return f"{name}: {item['msg']}" if name else str(item["msg"])
+    return words if not name or _option(item["loc"]) == f"--{name}" else f"{name} {words}"
 
 
 def _option(place: tuple[int | str, ...]) -> str:

@@ -16,7 +16,9 @@ from cosim.verbs._listed import numbers
 from cosim.verbs._running import INTERRUPTED, Say, interruption
 
 if TYPE_CHECKING:
+    from cosim.scenario import LoadedScenario
     from cosim.training.learner import News
+    from cosim.training.settings import Settings
 
 EXTRA = ("torch", "stable_baselines3", "gymnasium")
 
@@ -26,14 +28,17 @@ def train_policy(arguments: argparse.Namespace) -> int:
     _check_extra()
     from cosim.training.learner import StoppedError
     from cosim.training.settings import settings_of
-    from cosim.training.train import Request, train, trainee
+    from cosim.training.train import Request, check_folder, train, trainee
 
     say = Say(arguments.quiet)
     _check_numbers(arguments)
     settings = settings_of(arguments.preset, arguments.config, _options(arguments))
     days = None if arguments.days is None else tuple(sorted(numbers(arguments.days, "--days")))
     take_plugins(arguments.plugins)
-    case = ready(load(arguments.scenario, arguments.overrides))
+    check_folder(arguments.out, arguments.resume)
+    loaded = load(arguments.scenario, arguments.overrides)
+    _check_days(loaded, settings, days)
+    case = ready(loaded)
     boards = importlib.util.find_spec("tensorboard") is not None
     request = Request(
         policy=trainee(case, arguments.policy),
@@ -99,6 +104,15 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
     ]  # fmt: skip
     if wrong:
         raise InputError(wrong)
+
+
+def _check_days(loaded: LoadedScenario, chosen: Settings, days: Sequence[int] | None) -> None:
+    """Raise InputError where there are no such days to train on, before any data are loaded."""
+    from cosim.training.days import blocks, no_days, training_days_on
+
+    free = training_days_on(loaded.scenario.grid(), chosen.calendar, days)
+    if not blocks(free, chosen.episode_days):
+        raise no_days(chosen.episode_days)
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
