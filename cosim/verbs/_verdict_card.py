@@ -63,7 +63,7 @@ def evaluation(matrix: Matrix, found: Findings, name: str) -> Evaluation:
     """Return the evaluation section for one policy."""
     job, verdict = matrix.job, found.of(name)
     others = [each for each in found.verdicts if not each.candidate]
-    period = f"{len(job.firsts)} periods of {job.days} d of {job.case.scenario.name}"
+    period = f"{job.periods} of {job.case.scenario.name}"
     return Evaluation(
         measured="settled bills on metered energy plus wear, minus the gain in stored energy at "
         "the lowest retail price of the period times the root of the round-trip efficiency; means "
