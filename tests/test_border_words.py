@@ -48,6 +48,7 @@ EARLY: dict[str, tuple[list[str], str]] = {
     "train held out": ([*TRAIN, "--days", "0"], "--days: training would see days that are kept"),
     "train resume": ([*TRAIN, "--resume"], "mine: there is no training to resume"),
     "train folder": ([*TRAIN[:-1], "taken"], "'taken' exists already"),
+    "train policy": ([*TRAIN, "--policy", "ruel"], "--policy: no participant is served by"),
     "train nan": ([*TRAIN, "--team", "nan"], "--team: must be a finite number\n"),
     "train team": ([*TRAIN, "--team", "2"], "--team: must be less than or equal to 1\n"),
     "train both": ([*TRAIN, "--team", "1", "--community", "1"], "settings: team and community"),
@@ -118,10 +119,6 @@ WRONG: dict[str, tuple[str, str]] = {
         "group 'owners' stands twice",
     ),
     "a spread without end": ("policies.wild={kind: random, spread: 1e308}", "at most 100"),
-    "half past one": (
-        "tariff={day_ahead: {series: {file: p.csv, format: smard}, published_hour: 13.5}}",
-        "published_hour must be a multiple of 1, got 13.5",
-    ),
     "a month": (
         "tariff.periods=[{hours: [0, 4], retail_eur_per_kwh: 0.3, months: [13]}]",
         "must be a month, 1 to 12 or jan to dec, or nov-mar, got 13",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cosim.errors import InputError, Problem
+from cosim.errors import InputError, Problem, did_you_mean
 from cosim.verbs._common import load, ready, take_plugins
 from cosim.verbs._listed import numbers
 from cosim.verbs._running import INTERRUPTED, Say, interruption
@@ -37,6 +37,7 @@ def train_policy(arguments: argparse.Namespace) -> int:
     take_plugins(arguments.plugins)
     check_folder(arguments.out, arguments.resume)
     loaded = load(arguments.scenario, arguments.overrides)
+    _check_policy(loaded, arguments.policy)
     _check_days(loaded, settings, days)
     case = ready(loaded)
     boards = importlib.util.find_spec("tensorboard") is not None
@@ -106,6 +107,14 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         raise InputError(wrong)
 
 
+def _check_policy(loaded: LoadedScenario, wanted: str | None) -> None:
+    """Raise InputError for a policy that no group of the scenario follows."""
+    followed = {group.policy for group in loaded.scenario.groups.values()}
+    if wanted is not None and wanted not in followed:
+        what = f"no participant is served by a policy '{wanted}'"
+        raise InputError(Problem(what, "--policy", remedy=did_you_mean(wanted, followed)))
+
+
 def _check_days(loaded: LoadedScenario, chosen: Settings, days: Sequence[int] | None) -> None:
     """Raise InputError where there are no such days to train on, before any data are loaded."""
     from cosim.training.days import blocks, no_days, training_days_on
@@ -129,7 +138,6 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def weights(text: str) -> dict[str, float]:
     """Return the weights of ``co2=1.0,wear=0.5``; raise InputError for anything else."""
-    from cosim.errors import did_you_mean
     from cosim.training.terms import Weights
 
     found: dict[str, float] = {}
