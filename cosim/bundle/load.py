@@ -149,8 +149,9 @@ def put_bundle(folder: Path, files: dict[str, bytes]) -> Bundle:
         bundle = checked_bundle(files, folder)
     except InputError as error:  # there is nothing yet that could be trained again
         raise InputError([replace(problem, remedy="") for problem in error.problems]) from None
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made: list[Path] = []
     try:
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".bundle-") as trial:
             for name in (MODEL, CARD):
