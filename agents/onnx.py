@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +129,9 @@ class Onnx(Policy):
 
     def _missed(self, places: list[Path]) -> str:
         """Say what lies there instead of a bundle."""
-        if any(place.is_dir() for place in places):
+        if any(os.path.isdir(place) for place in places):
             return f"there is no {CARD} in that folder"
-        if any(place.exists() for place in places):
+        if any(os.path.exists(place) for place in places):
             return "it is a file, and no .zip archive"
         return "there is no such folder or archive"
 

@@ -1,4 +1,4 @@
-"""What was trained on scaled observations is not taken for raw; the card's command does it again."""
+"""What was shown scaled observations is not taken for raw; a card's command repeats its import."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def saved(
     folder: Path, low: Any, high: Any, reach: float = 1.0, actions: int = 1, **policy: Any
 ) -> Path:
     torch.manual_seed(3)
-    model = sb3.PPO("MlpPolicy", Still(low, high, reach, actions), device="cpu", n_steps=8, batch_size=8,
+    world = Still(low, high, reach, actions)
+    model = sb3.PPO("MlpPolicy", world, device="cpu", n_steps=8, batch_size=8,
                     policy_kwargs={"net_arch": [4], **policy})  # fmt: skip
     model.save(folder / "model.zip")
     return folder / "model.zip"
