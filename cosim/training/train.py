@@ -172,7 +172,7 @@ def _opening(case: Case, request: Request, env: SharedVecEnv) -> str:
     whole = -(-request.steps // rollout)
     return (
         f"{request.policy} by {request.algorithm}: {env.num_envs} slots{each}; "
-        f"{whole * rollout} decisions, in {whole} rollouts of {rollout}; "
+        f"{whole * rollout} decisions, in {whole} rollout{'s'[: whole != 1]} of {rollout}; "
         f"{counts[Kind.TRAIN]} days to train on, {counts[Kind.CALIBRATE]} for calibration, "
         f"{counts[Kind.TEST]} for tests"
     )
