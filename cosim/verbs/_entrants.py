@@ -21,7 +21,7 @@ from cosim.policy import Policy, check_names
 from cosim.studies.trials import Entrant
 from cosim.studies.verdict import RULE
 from cosim.verbs._listed import plugins_of, words
-from cosim.verbs._policy import found
+from cosim.verbs._policy import SHIPPED, found
 
 #: the rule without neighbours: the market is closed
 NO_MARKET = "no_peer_to_peer"
@@ -53,7 +53,9 @@ def candidates(case: Case, text: str) -> list[Named]:
     def unknown(kind: str) -> tuple[str, str] | None:
         if kind in own or kind in kinds or kind == "onnx" or _bundle(kind):
             return None
-        return f"unknown policy '{kind}'", did_you_mean(kind, {*own, *kinds})
+        what = f"unknown policy '{kind}', and no bundle lies there (no {CARD} in it)"
+        shipped = {card.parent.name for card in SHIPPED.glob(f"*/{CARD}")}
+        return what, did_you_mean(kind, {*own, *kinds, *shipped})
 
     named, problems = dict[str, Named](), list[Problem]()
     for label, item in plugins_of(text, "--policy", "policy", unknown).items():
@@ -131,6 +133,14 @@ def baselines(case: Case, text: str | None, taken: Sequence[str]) -> list[Entran
 
     The rule is always among them: shares of a gap count from it.
     """
+    return [_baseline(case, name) for name in check_baselines(text) if name not in taken]
+
+
+def check_baselines(text: str | None) -> tuple[str, ...]:
+    """Return the names of the baselines asked for; raise InputError for others, or none."""
+    if text is not None and not words(text):
+        remedy = "name some, with commas, or leave it out for all"
+        raise InputError(Problem("no baseline", "--baselines", remedy=remedy))
     listed = BASELINES if text is None else tuple(dict.fromkeys([RULE, *words(text)]))
     wrong = [
         Problem(f"unknown baseline '{name}'", "--baselines", remedy=did_you_mean(name, BASELINES))
@@ -139,7 +149,7 @@ def baselines(case: Case, text: str | None, taken: Sequence[str]) -> list[Entran
     ]
     if wrong:
         raise InputError(wrong)
-    return [_baseline(case, name) for name in listed if name not in taken]
+    return listed
 
 
 def _baseline(case: Case, name: str) -> Entrant:
