@@ -6,9 +6,10 @@ Every interval each prosumer solves its own linear programme over the horizon, e
 * the coming interval's named forecast of load and PV;
 * for later intervals what it measured at the same time a day before (persistence of a day), from
   its own memory; before a day has passed, the present load and no PV;
-* the published retail price of the next 12 hours, and for later ones that of the same time a day
-  before; where that is unknown, the horizon ends. Feed-in stays as it is now;
-* its battery. Trading is not foreseen: everything is valued at the tariff.
+* the published retail and feed-in prices of the next 12 hours, and for later ones those of the
+  same time a day before; where they are unknown, the horizon ends;
+* its battery;
+* with ``trading: local``, what trading with neighbours has been worth to it: see `_learned`.
 """
 
 from __future__ import annotations
@@ -26,18 +27,27 @@ _HOURS = tuple(h for h in AHEAD_H if h <= 12)
 _OWN = (
     "forecast_load_kw", "forecast_pv_kw", "measured_load_kw", "measured_pv_kw", "energy_kwh",
     "min_kwh", "max_kwh", "rating_kw", "efficiency", "self_discharge_per_h", "wear_eur_per_kwh",
-    "feed_in_eur_per_kwh", "retail_eur_per_kwh",
+    "bid_limit_eur_per_kwh", "held_kwh", "last_price_eur_per_kwh", "last_volume_kwh",
+    "last_fill_kwh",
 )  # fmt: skip
-#: columns of the memory, by time of day; the last two tell what has been seen (1) or not (0)
-_LOAD, _PV, _RETAIL, _MEASURED, _PRICED = range(5)
+_PUBLISHED = {
+    price: (f"{price}_eur_per_kwh", *(f"{price}_in_{h}h_eur_per_kwh" for h in _HOURS))
+    for price in ("retail", "feed_in")
+}
+#: columns of the memory by time of day; MEASURED, PRICED and TRADED tell what has been seen (1)
+_LOAD, _PV, _RETAIL, _FEED_IN, _MEASURED, _PRICED, _SOLD, _BOUGHT, _TRADED, _WIDTH = range(10)
+#: a row of the memory behind those: SOLD, BOUGHT and TRADED of late, and the last order
+_ORDER = _LOAD
+#: how much of what was remembered of trading at a time of day stays when it is seen again
+_KEPT = 0.5
 
 
 class ModelPredictive(Policy):
     """Charges and discharges as is best for the hours ahead, as far as they are known.
 
     What is stored when the horizon ends is worth ``terminal`` times what a discharged kWh yields,
-    ``sqrt(eta)``: ``lowest`` is the lowest retail price of the horizon, at which energy can be
-    bought again, so that storing for its own sake never pays; ``mean`` is the mean, which fills a
+    ``sqrt(eta)``: ``lowest`` is the lowest price of the horizon at which energy can be bought
+    again, so that storing for its own sake never pays; ``mean`` is the mean, which fills a
     battery that cannot see the dear hours yet; ``none`` leaves it empty.
     """
 
@@ -45,8 +55,11 @@ class ModelPredictive(Policy):
     terminal: Literal["lowest", "mean", "none"] = Field(
         "lowest", description="what stored energy is worth in the end"
     )
+    trading: Literal["tariff", "local"] = Field(
+        "tariff", description="what energy is worth: the tariff, or what neighbours paid and asked"
+    )
 
-    features = (*_OWN, *(f"retail_in_{h}h_eur_per_kwh" for h in _HOURS))
+    features = (*_OWN, *_PUBLISHED["retail"], *_PUBLISHED["feed_in"])
 
     _interval_s: int = PrivateAttr(3600)
 
@@ -57,8 +70,10 @@ class ModelPredictive(Policy):
         return ready
 
     def start(self, count: int) -> np.ndarray:
-        """Return the memory ``[m, times, columns]`` of a day nobody has seen."""
-        return np.zeros((count, max(1, 86_400 // self._interval_s), 5))
+        """Return the memory ``[m, times + 1, columns]`` of a day nobody has seen."""
+        memory = np.zeros((count, max(1, 86_400 // self._interval_s) + 1, _WIDTH))
+        memory[:, :, _BOUGHT] = 1.0
+        return memory
 
     def act(
         self, observations: np.ndarray, context: PolicyContext, memory: Any
@@ -66,10 +81,12 @@ class ModelPredictive(Policy):
         """Return the first power of each prosumer's best plan."""
         from cosim.optimum.storage import best_powers
 
-        own = dict(zip(_OWN, observations.T, strict=False))
+        own = dict(zip(self.features, observations.T, strict=True))
         after = _remembered(memory, own, context.interval)
-        times = (context.interval + np.arange(self._steps)) % memory.shape[1]
-        buy, length = self._prices(observations[:, len(_OWN) - 1 :], after[:, times])
+        times = (context.interval + np.arange(self._steps)) % (memory.shape[1] - 1)
+        buy, sell, length = self._prices(own, after[:, times])
+        if self.trading == "local":
+            buy, sell = _local(buy, sell, own, after, times)
         hours, rate = context.interval_h, own["self_discharge_per_h"]
         leaks = rate > 0.0
         held = np.where(leaks, -np.expm1(-rate * hours) / np.where(leaks, rate, 1.0), hours)
@@ -78,7 +95,7 @@ class ModelPredictive(Policy):
             own["energy_kwh"].copy(),
             _expected(after[:, times], own),
             buy,
-            np.repeat(own["feed_in_eur_per_kwh"][:, None], self._steps, axis=1),
+            sell,
             length,
             hours,
             root,
@@ -90,6 +107,8 @@ class ModelPredictive(Policy):
             own["wear_eur_per_kwh"].copy(),
             self._terminal(buy, length) * root,
         )
+        net = own["forecast_load_kw"] - own["forecast_pv_kw"]
+        after[:, -1, _ORDER] = (net + power) * hours - own["held_kwh"]
         return power[:, None], after
 
     @property
@@ -98,18 +117,22 @@ class ModelPredictive(Policy):
         return max(1, round(self.horizon_h * 3600) // self._interval_s)
 
     def _prices(
-        self, published: np.ndarray, yesterday: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return retail prices ``[m, H]`` and how many of them are known ``[m]``.
+        self, own: dict[str, np.ndarray], yesterday: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return retail and feed-in prices ``[m, H]`` and how many of them are known ``[m]``.
 
-        ``published`` holds now and every full hour of the next 12; within an hour a price stands.
+        Published are those of now and every full hour of the next 12; within an hour they stand.
         """
         hour = np.arange(self._steps) * self._interval_s // 3600
-        near = published[:, np.minimum(hour, len(_HOURS))]
-        prices = np.where(hour <= len(_HOURS), near, yesterday[:, :, _RETAIL])
-        known = (hour <= len(_HOURS)) | (yesterday[:, :, _PRICED] > 0.0)
+        near = hour <= len(_HOURS)
+        found = []
+        for price, column in (("retail", _RETAIL), ("feed_in", _FEED_IN)):
+            published = np.stack([own[name] for name in _PUBLISHED[price]], axis=1)
+            shown = published[:, np.minimum(hour, len(_HOURS))]
+            found.append(np.where(near, shown, yesterday[:, :, column]))
+        known = near | (yesterday[:, :, _PRICED] > 0.0)
         length = np.where(known.all(axis=1), self._steps, np.argmin(known, axis=1))
-        return prices, length.astype(np.int64)
+        return found[0], found[1], length.astype(np.int64)
 
     def _terminal(self, prices: np.ndarray, length: np.ndarray) -> np.ndarray:
         """Return what a kWh discharged after the horizon is worth ``[m]``."""
@@ -123,15 +146,70 @@ class ModelPredictive(Policy):
 
 def _remembered(memory: np.ndarray, own: dict[str, np.ndarray], interval: int) -> np.ndarray:
     """Return the memory with what was measured in the interval before, and the present price."""
-    after, times = memory.copy(), memory.shape[1]
+    after, times = memory.copy(), memory.shape[1] - 1
+    now = interval % times
     if interval > 0:
         before = (interval - 1) % times
         after[:, before, _LOAD] = own["measured_load_kw"]
         after[:, before, _PV] = own["measured_pv_kw"]
         after[:, before, _MEASURED] = 1.0
-    after[:, interval % times, _RETAIL] = own["retail_eur_per_kwh"]
-    after[:, interval % times, _PRICED] = 1.0
+        _learned(after, own, before)
+    after[:, now, _RETAIL] = own["retail_eur_per_kwh"]
+    after[:, now, _FEED_IN] = own["feed_in_eur_per_kwh"]
+    after[:, now, _PRICED] = 1.0
+    after[:, -1, _RETAIL] = own["bid_limit_eur_per_kwh"]
+    after[:, -1, _FEED_IN] = own["feed_in_eur_per_kwh"]
     return after
+
+
+def _learned(after: np.ndarray, own: dict[str, np.ndarray], before: int) -> None:
+    """Put into a memory what a kWh sold and bought was worth in the interval before.
+
+    Both are shares of the band from feed-in (0) to what a neighbour's kWh is worth at most (1),
+    the place of the last price. Of an own order only what was filled was worth that, the rest the
+    tariff. Where nothing was traded an own order says that there was nobody on the other side,
+    and without one nothing is learned.
+    """
+    last = after[:, -1]
+    band = last[:, _RETAIL] - last[:, _FEED_IN]
+    order, traded = last[:, _ORDER], own["last_volume_kwh"] > 0.0
+    place = (own["last_price_eur_per_kwh"] - last[:, _FEED_IN]) / np.where(band > 0.0, band, 1.0)
+    place = np.clip(place, 0.0, 1.0)
+    filled = np.clip(own["last_fill_kwh"] / np.where(order == 0.0, 1.0, order), 0.0, 1.0)
+    filled = np.where(traded, filled, 0.0)
+    sold = place * np.where(order < 0.0, filled, 1.0)
+    bought = 1.0 - (1.0 - place) * np.where(order > 0.0, filled, 1.0)
+    seen = (band > 0.0) & (traded | (order != 0.0))
+    for row in (before, -1):
+        kept = np.where(after[:, row, _TRADED] > 0.0, _KEPT, 0.0)
+        for column, value, told in (
+            (_SOLD, sold, seen & (traded | (order < 0.0))),
+            (_BOUGHT, bought, seen & (traded | (order > 0.0))),
+        ):
+            mixed = kept * after[:, row, column] + (1.0 - kept) * value
+            after[:, row, column] = np.where(told, mixed, after[:, row, column])
+        after[:, row, _TRADED] = np.where(seen, 1.0, after[:, row, _TRADED])
+
+
+def _local(
+    retail: np.ndarray,
+    feed_in: np.ndarray,
+    own: dict[str, np.ndarray],
+    memory: np.ndarray,
+    times: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a kWh drawn costs and one fed in yields ``[m, H]``, trading included.
+
+    As at the same time of the days before; where that has not been seen, as of late. The charges
+    that a neighbour's energy owes stay as they are now. Never worse than the tariff.
+    """
+    day, late = memory[:, times], memory[:, -1:]
+    seen = day[:, :, _TRADED] > 0.0
+    sold = np.where(seen, day[:, :, _SOLD], late[:, :, _SOLD])
+    bought = np.where(seen, day[:, :, _BOUGHT], late[:, :, _BOUGHT])
+    owed = own["retail_eur_per_kwh"] - own["bid_limit_eur_per_kwh"]
+    band = np.maximum(retail - owed[:, None] - feed_in, 0.0)
+    return retail - (1.0 - bought) * band, feed_in + sold * band
 
 
 def _expected(day: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:
