@@ -27,19 +27,21 @@ _HOURS = tuple(h for h in AHEAD_H if h <= 12)
 _OWN = (
     "forecast_load_kw", "forecast_pv_kw", "measured_load_kw", "measured_pv_kw", "energy_kwh",
     "min_kwh", "max_kwh", "rating_kw", "efficiency", "self_discharge_per_h", "wear_eur_per_kwh",
-    "bid_limit_eur_per_kwh", "held_kwh", "last_price_eur_per_kwh", "last_volume_kwh",
-    "last_fill_kwh",
+    "bid_limit_eur_per_kwh", "last_price_eur_per_kwh", "last_volume_kwh", "last_fill_kwh",
 )  # fmt: skip
 _PUBLISHED = {
     price: (f"{price}_eur_per_kwh", *(f"{price}_in_{h}h_eur_per_kwh" for h in _HOURS))
     for price in ("retail", "feed_in")
 }
 #: columns of the memory by time of day; MEASURED, PRICED and TRADED tell what has been seen (1)
-_LOAD, _PV, _RETAIL, _FEED_IN, _MEASURED, _PRICED, _SOLD, _BOUGHT, _TRADED, _WIDTH = range(10)
-#: a row of the memory behind those: SOLD, BOUGHT and TRADED of late, and the last order
-_ORDER = _LOAD
-#: how much of what was remembered of trading at a time of day stays when it is seen again
+_LOAD, _PV, _RETAIL, _FEED_IN, _MEASURED, _PRICED, _PLACE, _SELLS, _BUYS, _TRADED = range(10)
+_WIDTH = 10
+#: the row behind those tells what was known of trading last, and holds the last decision
+_POSITION, _POWER = _LOAD, _PV
+#: how much of a remembered price stays when the same time of day is seen again
 _KEPT = 0.5
+#: what is tried beyond what was sold or bought last, where there was more to be had
+_MORE = 1.1
 
 
 class ModelPredictive(Policy):
@@ -56,8 +58,12 @@ class ModelPredictive(Policy):
         "lowest", description="what stored energy is worth in the end"
     )
     trading: Literal["tariff", "local"] = Field(
-        "tariff", description="what energy is worth: the tariff, or what neighbours paid and asked"
+        "tariff", description="what energy is worth: the tariff, or what neighbours pay and ask"
     )
+    room_share: float = Field(
+        0.5, gt=0.0, le=1.0,
+        description="of the rating, what neighbours are taken to buy or sell before it is known [-]",
+    )  # fmt: skip
 
     features = (*_OWN, *_PUBLISHED["retail"], *_PUBLISHED["feed_in"])
 
@@ -72,21 +78,22 @@ class ModelPredictive(Policy):
     def start(self, count: int) -> np.ndarray:
         """Return the memory ``[m, times + 1, columns]`` of a day nobody has seen."""
         memory = np.zeros((count, max(1, 86_400 // self._interval_s) + 1, _WIDTH))
-        memory[:, :, _BOUGHT] = 1.0
+        memory[:, :, _SELLS : _BUYS + 1] = self.room_share
+        memory[:, -1, _PLACE] = 0.5
         return memory
 
     def act(
         self, observations: np.ndarray, context: PolicyContext, memory: Any
     ) -> tuple[np.ndarray, Any]:
         """Return the first power of each prosumer's best plan."""
-        from cosim.optimum.storage import best_powers
+        from cosim.optimum.storage import best_powers, tariff
 
         own = dict(zip(self.features, observations.T, strict=True))
-        after = _remembered(memory, own, context.interval)
+        after = _remembered(memory, own, context.interval, context.interval_h)
         times = (context.interval + np.arange(self._steps)) % (memory.shape[1] - 1)
         buy, sell, length = self._prices(own, after[:, times])
-        if self.trading == "local":
-            buy, sell = _local(buy, sell, own, after, times)
+        local = self.trading == "local"
+        prices = _local(buy, sell, own, after, times) if local else tariff(buy, sell)
         hours, rate = context.interval_h, own["self_discharge_per_h"]
         leaks = rate > 0.0
         held = np.where(leaks, -np.expm1(-rate * hours) / np.where(leaks, rate, 1.0), hours)
@@ -94,8 +101,7 @@ class ModelPredictive(Policy):
         power, _ = best_powers(
             own["energy_kwh"].copy(),
             _expected(after[:, times], own),
-            buy,
-            sell,
+            prices,
             length,
             hours,
             root,
@@ -108,7 +114,7 @@ class ModelPredictive(Policy):
             self._terminal(buy, length) * root,
         )
         net = own["forecast_load_kw"] - own["forecast_pv_kw"]
-        after[:, -1, _ORDER] = (net + power) * hours - own["held_kwh"]
+        after[:, -1, _POSITION], after[:, -1, _POWER] = net + power, power
         return power[:, None], after
 
     @property
@@ -144,7 +150,9 @@ class ModelPredictive(Policy):
         return np.asarray(np.where(inside, prices, np.inf).min(axis=1))
 
 
-def _remembered(memory: np.ndarray, own: dict[str, np.ndarray], interval: int) -> np.ndarray:
+def _remembered(
+    memory: np.ndarray, own: dict[str, np.ndarray], interval: int, hours: float
+) -> np.ndarray:
     """Return the memory with what was measured in the interval before, and the present price."""
     after, times = memory.copy(), memory.shape[1] - 1
     now = interval % times
@@ -153,7 +161,7 @@ def _remembered(memory: np.ndarray, own: dict[str, np.ndarray], interval: int) -
         after[:, before, _LOAD] = own["measured_load_kw"]
         after[:, before, _PV] = own["measured_pv_kw"]
         after[:, before, _MEASURED] = 1.0
-        _learned(after, own, before)
+        _learned(after, own, before, hours)
     after[:, now, _RETAIL] = own["retail_eur_per_kwh"]
     after[:, now, _FEED_IN] = own["feed_in_eur_per_kwh"]
     after[:, now, _PRICED] = 1.0
@@ -162,33 +170,39 @@ def _remembered(memory: np.ndarray, own: dict[str, np.ndarray], interval: int) -
     return after
 
 
-def _learned(after: np.ndarray, own: dict[str, np.ndarray], before: int) -> None:
-    """Put into a memory what a kWh sold and bought was worth in the interval before.
+def _learned(after: np.ndarray, own: dict[str, np.ndarray], before: int, hours: float) -> None:
+    """Put into a memory what the last clearing tells of price and room in the market.
 
-    Both are shares of the band from feed-in (0) to what a neighbour's kWh is worth at most (1),
-    the place of the last price. Of an own order only what was filled was worth that, the rest the
-    tariff. Where nothing was traded an own order says that there was nobody on the other side,
-    and without one nothing is learned.
+    The place of a price is its share of the band from feed-in (0) to what a neighbour's kWh is
+    worth at most (1); above the middle energy was scarce, below it there was a glut. What the
+    battery itself sold into a glut or bought in scarcity says nothing of the price but how much
+    room there is, as a share of the rating: what was filled. What was filled whole could have
+    been more.
     """
-    last = after[:, -1]
+    last, rating = after[:, -1], own["rating_kw"]
     band = last[:, _RETAIL] - last[:, _FEED_IN]
-    order, traded = last[:, _ORDER], own["last_volume_kwh"] > 0.0
+    traded = own["last_volume_kwh"] > 0.0
+    known = traded & (band > 0.0) & (rating > 0.0)
     place = (own["last_price_eur_per_kwh"] - last[:, _FEED_IN]) / np.where(band > 0.0, band, 1.0)
     place = np.clip(place, 0.0, 1.0)
-    filled = np.clip(own["last_fill_kwh"] / np.where(order == 0.0, 1.0, order), 0.0, 1.0)
-    filled = np.where(traded, filled, 0.0)
-    sold = place * np.where(order < 0.0, filled, 1.0)
-    bought = 1.0 - (1.0 - place) * np.where(order > 0.0, filled, 1.0)
-    seen = (band > 0.0) & (traded | (order != 0.0))
+    scarce, glut = place > 0.5, place < 0.5
+    filled = np.abs(own["last_fill_kwh"]) / (hours * np.where(rating > 0.0, rating, 1.0))
+    sold = known & (last[:, _POSITION] < 0.0) & (last[:, _POWER] < 0.0)
+    bought = known & (last[:, _POSITION] > 0.0) & (last[:, _POWER] > 0.0)
+    priced = known & ~(sold & glut) & ~(bought & scarce)
     for row in (before, -1):
         kept = np.where(after[:, row, _TRADED] > 0.0, _KEPT, 0.0)
-        for column, value, told in (
-            (_SOLD, sold, seen & (traded | (order < 0.0))),
-            (_BOUGHT, bought, seen & (traded | (order > 0.0))),
+        mixed = kept * after[:, row, _PLACE] + (1.0 - kept) * place
+        after[:, row, _PLACE] = np.where(priced, mixed, after[:, row, _PLACE])
+        after[:, row, _TRADED] = np.where(priced, 1.0, after[:, row, _TRADED])
+        for column, mine, short, long in (
+            (_SELLS, sold, glut, scarce),
+            (_BUYS, bought, scarce, glut),
         ):
-            mixed = kept * after[:, row, column] + (1.0 - kept) * value
-            after[:, row, column] = np.where(told, mixed, after[:, row, column])
-        after[:, row, _TRADED] = np.where(seen, 1.0, after[:, row, _TRADED])
+            room = after[:, row, column]
+            more = np.minimum(np.maximum(room, filled * _MORE), 1.0)
+            room = np.where(mine & short, filled, room)
+            after[:, row, column] = np.where(mine & long, more, room)
 
 
 def _local(
@@ -197,19 +211,24 @@ def _local(
     own: dict[str, np.ndarray],
     memory: np.ndarray,
     times: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a kWh drawn costs and one fed in yields ``[m, H]``, trading included.
+) -> np.ndarray:
+    """Return prices ``[m, H, 6]`` of trading with neighbours, and beyond that at the tariff.
 
     As at the same time of the days before; where that has not been seen, as of late. The charges
-    that a neighbour's energy owes stay as they are now. Never worse than the tariff.
+    that a neighbour's energy owes stay as they are now.
     """
     day, late = memory[:, times], memory[:, -1:]
     seen = day[:, :, _TRADED] > 0.0
-    sold = np.where(seen, day[:, :, _SOLD], late[:, :, _SOLD])
-    bought = np.where(seen, day[:, :, _BOUGHT], late[:, :, _BOUGHT])
+    place, sells, buys = (
+        np.where(seen, day[:, :, column], late[:, :, column]) for column in (_PLACE, _SELLS, _BUYS)
+    )
     owed = own["retail_eur_per_kwh"] - own["bid_limit_eur_per_kwh"]
     band = np.maximum(retail - owed[:, None] - feed_in, 0.0)
-    return retail - (1.0 - bought) * band, feed_in + sold * band
+    rating = own["rating_kw"][:, None]
+    return np.stack((
+        retail, retail - (1.0 - place) * band, buys * rating,
+        feed_in, feed_in + place * band, sells * rating,
+    ), axis=-1)  # fmt: skip
 
 
 def _expected(day: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:

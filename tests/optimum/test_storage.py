@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from cosim.optimum.storage import best_powers
+from cosim.optimum.storage import best_powers, tariff
 
 
 def battery(rng: np.random.Generator) -> dict[str, float]:
@@ -33,11 +33,12 @@ def battery(rng: np.random.Generator) -> dict[str, float]:
 
 def planned(start: float, net: Any, buy: Any, sell: Any, own: dict[str, float]) -> tuple:
     """Return the compiled answer for one battery: power and cost."""
-    rows = [np.asarray(x, dtype=float)[None] for x in (net, buy, sell)]
+    net, buy, sell = (np.asarray(x, dtype=float)[None] for x in (net, buy, sell))
+    rows = (net, tariff(buy, sell))
     rest = [np.array([own[k]]) for k in
             ("root", "decay", "held", "least", "most", "rating", "wear", "terminal")]  # fmt: skip
     power, cost = best_powers(
-        np.array([start]), *rows, np.array([len(net)]), own["hours"], *rest
+        np.array([start]), *rows, np.array([net.shape[1]]), own["hours"], *rest
     )  # fmt: skip
     return float(power[0]), float(cost[0])
 
