@@ -9,7 +9,12 @@ Every interval each prosumer solves its own linear programme over the horizon, e
 * the published retail and feed-in prices of the next 12 hours, and for later ones those of the
   same time a day before; where they are unknown, the horizon ends;
 * its battery;
-* with ``trading: local``, what trading with neighbours has been worth to it: see `_learned`.
+* with ``trading: local``, price and room of the market as it has met them, see `_learned`; with
+  ``tariff`` energy is worth the tariff, as if there were no neighbours.
+
+It takes prices as given, but not for any quantity: all homes plan alike, and together they make
+the price. So neighbours are taken to buy and sell a share of the rating, beyond which the tariff
+counts, and the share follows what was filled.
 """
 
 from __future__ import annotations
@@ -33,15 +38,21 @@ _PUBLISHED = {
     price: (f"{price}_eur_per_kwh", *(f"{price}_in_{h}h_eur_per_kwh" for h in _HOURS))
     for price in ("retail", "feed_in")
 }
-#: columns of the memory by time of day; MEASURED, PRICED and TRADED tell what has been seen (1)
-_LOAD, _PV, _RETAIL, _FEED_IN, _MEASURED, _PRICED, _PLACE, _SELLS, _BUYS, _TRADED = range(10)
+#: columns of the memory by time of day; MEASURED, PRICED and PLACED tell what has been seen (1)
+_LOAD, _PV, _RETAIL, _FEED_IN, _MEASURED, _PRICED, _PLACE, _SELLS, _BUYS, _PLACED = range(10)
 _WIDTH = 10
 #: the row behind those tells what was known of trading last, and holds the last decision
 _POSITION, _POWER = _LOAD, _PV
 #: how much of a remembered price stays when the same time of day is seen again
 _KEPT = 0.5
-#: what is tried beyond what was sold or bought last, where there was more to be had
-_MORE = 1.1
+#: the place of a price that has never been seen: in dear hours energy is mostly scarce
+_UNSEEN = 0.8
+#: for how long the last price is taken to last where the time of day has not been seen [h]
+_LASTS_H = 1.0
+#: what is tried beyond what was sold or bought last where there was more to be had, and the least
+_MORE, _LEAST = 1.1, 0.05
+#: what waiting for neighbours' energy costs, of the band [1/h]: of equal plans the earlier
+_WAITING_PER_H = 0.002
 
 
 class ModelPredictive(Policy):
@@ -58,12 +69,11 @@ class ModelPredictive(Policy):
         "lowest", description="what stored energy is worth in the end"
     )
     trading: Literal["tariff", "local"] = Field(
-        "tariff", description="what energy is worth: the tariff, or what neighbours pay and ask"
+        "local", description="what energy is worth: the tariff, or what neighbours pay and ask"
     )
     room_share: float = Field(
-        0.5, gt=0.0, le=1.0,
-        description="of the rating, what neighbours are taken to buy or sell before it is known [-]",
-    )  # fmt: skip
+        0.5, gt=0.0, le=1.0, description="of the rating, traded with neighbours at first [-]"
+    )
 
     features = (*_OWN, *_PUBLISHED["retail"], *_PUBLISHED["feed_in"])
 
@@ -79,7 +89,7 @@ class ModelPredictive(Policy):
         """Return the memory ``[m, times + 1, columns]`` of a day nobody has seen."""
         memory = np.zeros((count, max(1, 86_400 // self._interval_s) + 1, _WIDTH))
         memory[:, :, _SELLS : _BUYS + 1] = self.room_share
-        memory[:, -1, _PLACE] = 0.5
+        memory[:, -1, _PLACE] = _UNSEEN
         return memory
 
     def act(
@@ -93,7 +103,9 @@ class ModelPredictive(Policy):
         times = (context.interval + np.arange(self._steps)) % (memory.shape[1] - 1)
         buy, sell, length = self._prices(own, after[:, times])
         local = self.trading == "local"
-        prices = _local(buy, sell, own, after, times) if local else tariff(buy, sell)
+        prices = (
+            _local(buy, sell, own, after, times, context.interval_h) if local else tariff(buy, sell)
+        )
         hours, rate = context.interval_h, own["self_discharge_per_h"]
         leaks = rate > 0.0
         held = np.where(leaks, -np.expm1(-rate * hours) / np.where(leaks, rate, 1.0), hours)
@@ -179,30 +191,42 @@ def _learned(after: np.ndarray, own: dict[str, np.ndarray], before: int, hours: 
     room there is, as a share of the rating: what was filled. What was filled whole could have
     been more.
     """
-    last, rating = after[:, -1], own["rating_kw"]
+    last, rating = after[:, -1].copy(), own["rating_kw"]
+    position, power = last[:, _POSITION], last[:, _POWER]
     band = last[:, _RETAIL] - last[:, _FEED_IN]
     traded = own["last_volume_kwh"] > 0.0
-    known = traded & (band > 0.0) & (rating > 0.0)
+    known = (traded | (position != 0.0)) & (band > 0.0) & (rating > 0.0)
     place = (own["last_price_eur_per_kwh"] - last[:, _FEED_IN]) / np.where(band > 0.0, band, 1.0)
-    place = np.clip(place, 0.0, 1.0)
+    alone = np.where(position > 0.0, 1.0, 0.0)  # an order, and nobody on the other side
+    place = np.where(traded, np.clip(place, 0.0, 1.0), alone)
     scarce, glut = place > 0.5, place < 0.5
+    sold, bought = (
+        known & (position < 0.0) & (power < 0.0),
+        known & (position > 0.0) & (power > 0.0),
+    )
+    own_doing = (sold & glut) | (bought & scarce)
     filled = np.abs(own["last_fill_kwh"]) / (hours * np.where(rating > 0.0, rating, 1.0))
-    sold = known & (last[:, _POSITION] < 0.0) & (last[:, _POWER] < 0.0)
-    bought = known & (last[:, _POSITION] > 0.0) & (last[:, _POWER] > 0.0)
-    priced = known & ~(sold & glut) & ~(bought & scarce)
+    filled = np.where(traded, np.clip(filled, _LEAST, 1.0), _LEAST)
     for row in (before, -1):
-        kept = np.where(after[:, row, _TRADED] > 0.0, _KEPT, 0.0)
-        mixed = kept * after[:, row, _PLACE] + (1.0 - kept) * place
-        after[:, row, _PLACE] = np.where(priced, mixed, after[:, row, _PLACE])
-        after[:, row, _TRADED] = np.where(priced, 1.0, after[:, row, _TRADED])
-        for column, mine, short, long in (
-            (_SELLS, sold, glut, scarce),
-            (_BUYS, bought, scarce, glut),
-        ):
-            room = after[:, row, column]
-            more = np.minimum(np.maximum(room, filled * _MORE), 1.0)
-            room = np.where(mine & short, filled, room)
-            after[:, row, column] = np.where(mine & long, more, room)
+        _put_place(after[:, row], place, known & ~own_doing)
+        _put_room(after[:, row, _SELLS], filled, sold & glut, sold & scarce)
+        _put_room(after[:, row, _BUYS], filled, bought & scarce, bought & glut)
+
+
+def _put_place(row: np.ndarray, place: np.ndarray, told: np.ndarray) -> None:
+    """Smooth the place of the price in a row of the memory ``[m, columns]``, where it is told."""
+    kept = np.where(row[:, _PLACED] > 0.0, _KEPT, 0.0)
+    mixed = kept * row[:, _PLACE] + (1.0 - kept) * place
+    row[:, _PLACE] = np.where(told, mixed, row[:, _PLACE])
+    row[:, _PLACED] = np.where(told, 1.0, row[:, _PLACED])
+
+
+def _put_room(
+    room: np.ndarray, filled: np.ndarray, too_much: np.ndarray, enough: np.ndarray
+) -> None:
+    """Put into ``room`` ``[m]`` what was filled where that was not all, and more where it was."""
+    more = np.minimum(np.maximum(room, filled * _MORE), 1.0)
+    room[:] = np.where(too_much, filled, np.where(enough, more, room))
 
 
 def _local(
@@ -211,24 +235,26 @@ def _local(
     own: dict[str, np.ndarray],
     memory: np.ndarray,
     times: np.ndarray,
+    hours: float,
 ) -> np.ndarray:
     """Return prices ``[m, H, 6]`` of trading with neighbours, and beyond that at the tariff.
 
-    As at the same time of the days before; where that has not been seen, as of late. The charges
-    that a neighbour's energy owes stay as they are now.
+    Place and room are those of the same time of the days before; where that has not been seen the
+    last ones, of which the place lasts an hour only. The charges that a neighbour's energy owes
+    stay as they are now.
     """
-    day, late = memory[:, times], memory[:, -1:]
-    seen = day[:, :, _TRADED] > 0.0
-    place, sells, buys = (
-        np.where(seen, day[:, :, column], late[:, :, column]) for column in (_PLACE, _SELLS, _BUYS)
-    )
+    day, late, wait_h = memory[:, times], memory[:, -1:], np.arange(len(times)) * hours
+    seen = day[:, :, _PLACED] > 0.0
+    sells, buys = (np.where(seen, day[:, :, i], late[:, :, i]) for i in (_SELLS, _BUYS))
+    unseen = np.where(wait_h < _LASTS_H, late[:, :, _PLACE], _UNSEEN)
+    place = np.where(seen, day[:, :, _PLACE], unseen)
     owed = own["retail_eur_per_kwh"] - own["bid_limit_eur_per_kwh"]
     band = np.maximum(retail - owed[:, None] - feed_in, 0.0)
-    rating = own["rating_kw"][:, None]
-    return np.stack((
-        retail, retail - (1.0 - place) * band, buys * rating,
-        feed_in, feed_in + place * band, sells * rating,
-    ), axis=-1)  # fmt: skip
+    waiting, rating = _WAITING_PER_H * wait_h * band, own["rating_kw"][:, None]
+    bought = np.minimum(retail - (1.0 - place) * band + waiting, retail)
+    fed_in = feed_in + waiting
+    sold = np.maximum(feed_in + place * band, fed_in)
+    return np.stack((retail, bought, buys * rating, fed_in, sold, sells * rating), axis=-1)
 
 
 def _expected(day: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:

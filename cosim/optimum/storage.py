@@ -159,9 +159,7 @@ def _later(
         slope[0], width[0], parts = -terminal, most - least, 1
     up = _change(rating, root, held)
     for t in range(length - 1, 0, -1):
-        own = _interval(
-            own_slope, own_width, net[t], prices[t], wear, hours, root, held, rating
-        )
+        own = _interval(own_slope, own_width, net[t], prices[t], wear, hours, root, held, rating)
         merged = _merged(slope, width, parts, own_slope, own_width, own, new_slope, new_width)
         base += _cost(rating, net[t], prices[t], wear, hours)
         parts, base = _cut(

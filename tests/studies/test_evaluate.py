@@ -353,4 +353,4 @@ def test_refusals(
 
 
 def test_baselines_are_known() -> None:
-    assert set(BASELINES) - {"no_peer_to_peer"} == set(plugins.names("policy")) - {"onnx"}
+    assert set(BASELINES) - {"no_peer_to_peer", "peak_seller"} == set(plugins.names("policy")) - {"onnx"}
