@@ -199,7 +199,7 @@ def _learned(after: np.ndarray, own: dict[str, np.ndarray], before: int, hours: 
     place = (own["last_price_eur_per_kwh"] - last[:, _FEED_IN]) / np.where(band > 0.0, band, 1.0)
     alone = np.where(position > 0.0, 1.0, 0.0)  # an order, and nobody on the other side
     place = np.where(traded, np.clip(place, 0.0, 1.0), alone)
-    scarce, glut = place > 0.5, place < 0.5
+    scarce, glut = place > 0.5 + 1e-9, place < 0.5 - 1e-9  # the middle: as much as was wanted
     sold, bought = (
         known & (position < 0.0) & (power < 0.0),
         known & (position > 0.0) & (power > 0.0),
