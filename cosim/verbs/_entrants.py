@@ -27,6 +27,10 @@ from cosim.verbs._policy import found
 NO_MARKET = "no_peer_to_peer"
 #: discharges for its neighbours too in dear hours, at half the rating, which spreads the sale
 PEAK_SELLER = "peak_seller"
+#: baselines that are a policy with options of their own
+CHOSEN: dict[str, dict[str, Any]] = {
+    PEAK_SELLER: {"kind": "price_threshold", "feeds_in": True, "discharge_share": 0.5}
+}
 #: always beside a candidate, each with its default options but for the two named above
 BASELINES = (
     "do_nothing", "passive", "always_export", RULE, "time_of_use", "price_threshold", PEAK_SELLER,
@@ -150,7 +154,4 @@ def _baseline(case: Case, name: str) -> Entrant:
         market = plugins.load("market", "none")()
         assert isinstance(market, Market)
         return Entrant(name, _bound(case, RULE), market=market)
-    if name == PEAK_SELLER:
-        options = {"kind": "price_threshold", "feeds_in": True, "discharge_share": 0.5}
-        return Entrant(name, _bound(case, options))
-    return Entrant(name, _bound(case, name))
+    return Entrant(name, _bound(case, CHOSEN.get(name, name)))
