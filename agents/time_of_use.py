@@ -17,8 +17,8 @@ class TimeOfUse(Policy):
     """Compare the retail price with the published prices of the next 12 hours.
 
     Where a later price beats the present one by more than the round trip costs, and none before it
-    is lower, charge at ``charge_share`` of the rating; where the price is the highest ahead, cover the load from the
-    battery; in between follow the self-consumption rule's surplus charging.
+    is lower, charge at ``charge_share`` of the rating; where the price is the highest ahead, cover
+    the load from the battery; in between follow the self-consumption rule's surplus charging.
     """
 
     charge_share: float = Field(default=0.5, gt=0.0, le=1.0, description="of the rating [-]")
