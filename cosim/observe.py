@@ -106,11 +106,11 @@ def _soc(view: View) -> np.ndarray:
     return np.where(capacity > 0.0, view.energy_kwh / np.where(capacity > 0.0, capacity, 1.0), 0.0)
 
 
-def _ahead(index: int) -> Callable[[View], np.ndarray]:
+def _retail(index: int) -> Callable[[View], np.ndarray]:
     return lambda view: view.retail_ahead_eur_per_kwh[index]
 
 
-def _feed_in_ahead(index: int) -> Callable[[View], np.ndarray]:
+def _feed_in(index: int) -> Callable[[View], np.ndarray]:
     return lambda view: view.feed_in_ahead_eur_per_kwh[index]
 
 
@@ -190,13 +190,12 @@ FEATURES: dict[str, Feature] = {
         Feature("feed_in_eur_per_kwh", "EUR/kWh", -_INF, _INF, "feed-in price of the interval",
                 lambda v: v.feed_in_eur_per_kwh),
         *(
-            Feature(f"retail_in_{h}h_eur_per_kwh", "EUR/kWh", -_INF, _INF,
-                    f"published retail price {h} h after the interval", _ahead(i))
-            for i, h in enumerate(AHEAD_H)
-        ),
-        *(
-            Feature(f"feed_in_in_{h}h_eur_per_kwh", "EUR/kWh", -_INF, _INF,
-                    f"published feed-in price {h} h after the interval", _feed_in_ahead(i))
+            Feature(f"{name}_in_{h}h_eur_per_kwh", "EUR/kWh", -_INF, _INF,
+                    f"published {price} price {h} h after the interval", read(i))
+            for name, price, read in (
+                ("retail", "retail", _retail),
+                ("feed_in", "feed-in", _feed_in),
+            )
             for i, h in enumerate(AHEAD_H)
         ),
         Feature("last_price_eur_per_kwh", "EUR/kWh", -_INF, _INF,
