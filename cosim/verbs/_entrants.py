@@ -25,10 +25,17 @@ from cosim.verbs._policy import SHIPPED, found
 
 #: the rule without neighbours: the market is closed
 NO_MARKET = "no_peer_to_peer"
-#: always beside a candidate, each with its default options
+#: discharges for its neighbours too in dear hours, at half the rating, which spreads the sale
+PEAK_SELLER = "peak_seller"
+#: baselines that are a policy with options of their own
+CHOSEN: dict[str, dict[str, Any]] = {
+    PEAK_SELLER: {"kind": "price_threshold", "feeds_in": True, "discharge_share": 0.5}
+}
+#: always beside a candidate, each with its default options but for the two named above
 BASELINES = (
-    "do_nothing", "passive", "always_export", RULE, "time_of_use", "price_threshold", "truthful",
-    "zero_intelligence", "zero_intelligence_plus", "model_predictive", "random", NO_MARKET,
+    "do_nothing", "passive", "always_export", RULE, "time_of_use", "price_threshold", PEAK_SELLER,
+    "truthful", "zero_intelligence", "zero_intelligence_plus", "model_predictive", "random",
+    NO_MARKET,
 )  # fmt: skip
 _POLICY: TypeAdapter[Any] = TypeAdapter(PolicyField)
 
@@ -157,4 +164,4 @@ def _baseline(case: Case, name: str) -> Entrant:
         market = plugins.load("market", "none")()
         assert isinstance(market, Market)
         return Entrant(name, _bound(case, RULE), market=market)
-    return Entrant(name, _bound(case, name))
+    return Entrant(name, _bound(case, CHOSEN.get(name, name)))
