@@ -49,15 +49,19 @@ class Job:
         return (FORESIGHT if self.foresight else ()) + (LIMITED if self.limits else ())
 
     @property
-    def extent(self) -> str:
-        """How much is run, in words."""
-        periods = several(len(self.firsts), "period")
-        return f"{periods} of {self.days} d x {several(len(self.seeds), 'seed')}"
-
-    @property
     def trials(self) -> list[Trial]:
         """All trials, seed by seed within each period."""
         return [Trial(first, self.days, seed) for first in self.firsts for seed in self.seeds]
+
+    @property
+    def periods(self) -> str:
+        """The periods in words."""
+        return f"{several(len(self.firsts), 'period')} of {self.days} d"
+
+    @property
+    def extent(self) -> str:
+        """The periods and seeds in words."""
+        return f"{self.periods} x {several(len(self.seeds), 'seed')}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,7 +76,7 @@ def _heading(matrix: Matrix, found: Findings) -> str:
     what = "community" if found.measure == "community_eur" else f"owners in seat '{job.seat}'"
     return (
         f"\n{job.case.scenario.name}: cost of the {what}, EUR/day; {job.extent}, "
-        f"the same for all\n"
+        "the same for all\n"
         f"intervals {LEVEL:.0%} ({DRAWS} bootstraps of whole periods); p of a paired permutation "
         f"test against {found.reference}, Holm-corrected"
     )

@@ -172,7 +172,7 @@ def test_perfect_foresight_within_limits(tight: Case) -> None:
 
     Losses and voltages of the load flow are those of the plan, so only the tolerance is left.
     """
-    job = Job(tight, "rule", entrants(tight, ""), (1,), 1, (3,), limits=True)
+    job = Job(tight, "rule", entrants(tight, RULE), (1,), 1, (3,), limits=True)
     found = run_matrix(job)
     assert found.foresight.shape[-1] == len(FORESIGHT) + len(LIMITED)
     cost, bound, gap, excess = (float(found.foreseen(name)[0, 0]) for name in LIMITED)
@@ -200,7 +200,7 @@ def test_limits_that_nobody_can_keep_are_said(
 ) -> None:
     monkeypatch.setattr("cosim.optimum.linear.TIME_LIMIT_S", 0.5)
     hopeless = replace(tight, limits=Limits(line_percent=3.0))
-    found = run_matrix(Job(hopeless, "rule", entrants(hopeless, ""), (1,), 1, (3,), limits=True))
+    found = run_matrix(Job(hopeless, "rule", entrants(hopeless, RULE), (1,), 1, (3,), limits=True))
     assert np.isnan(found.foreseen("limited_bound_eur")).all()
     told = findings(found)
     assert told.foresight["limited_trials_in_breach"] == 1.0
@@ -356,9 +356,9 @@ def test_a_verdict_goes_into_the_card(village: Any, tmp_path: Path, capsys: Capt
 
 
 def test_held_out_days_are_the_tests_of_the_calendar(case: Case) -> None:
-    found = _periods(case, "held-out", 1)
+    found = _periods(case.grid, "held-out", 1)
     assert found == tuple(np.flatnonzero(kinds(case) == Kind.TEST)) and found
-    assert _periods(case, None, 2) == (0, 2, 4)
+    assert _periods(case.grid, None, 2) == (0, 2, 4)
 
 
 @pytest.mark.parametrize(
@@ -412,9 +412,10 @@ def test_refusals(
 def test_no_held_out_days_are_said_with_a_remedy(days: int, length: int, words: str) -> None:
     case = load_case(load_scenario("scenarios/ten_lines.yaml", [f"time.days={days}"]))
     with pytest.raises(InputError, match=words) as found:
-        _periods(case, "held-out", length)
+        _periods(case.grid, "held-out", length)
     assert "lengthen time.days" in found.value.problems[0].remedy
 
 
 def test_baselines_are_known() -> None:
-    assert set(BASELINES) - {"no_peer_to_peer"} == set(plugins.names("policy")) - {"onnx"}
+    own = set(BASELINES) - {"no_peer_to_peer", "peak_seller"}
+    assert own == set(plugins.names("policy")) - {"onnx"}
