@@ -38,7 +38,10 @@ TRAIN = ["train", "plain_winter_week", "--out", "mine"]
 CALIBRATE = ["policy", "calibrate", "plain_winter_week", "--policy", "rule", "--out", "s.json"]
 #: name -> command, what is said
 EARLY: dict[str, tuple[list[str], str]] = {
-    "evaluate days": ([*EVALUATE, "--days", "9"], "--days: a period of 1 day cannot begin on day 9"),
+    "evaluate days": (
+        [*EVALUATE, "--days", "9"],
+        "--days: a period of 1 day cannot begin on day 9",
+    ),
     "evaluate length": ([*EVALUATE, "--length", "8"], "--length: a period of 8 days"),
     "evaluate seeds": ([*EVALUATE, "--seeds", "x"], "--seeds: 'x' is no number"),
     "evaluate workers": ([*EVALUATE, "--workers", "0"], "--workers: 0 processes"),
