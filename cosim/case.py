@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from cosim import plugins
 from cosim.document import Document, Path
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.feeder.feeder import Feeder
@@ -18,34 +17,19 @@ from cosim.feeder.limits import Limits
 from cosim.feeder.network import Network
 from cosim.feeder.sources import load_network
 from cosim.markets.base import Market
+from cosim.members import assigned, check_homes, population_of
 from cosim.oversight import Supervised
-from cosim.policy import Policy, check_names
+from cosim.policy import Policy
 from cosim.population import Population, Profiles, Tariffs
 from cosim.profiles.base import Homes, ProfileSource
 from cosim.projection import NetworkGuard
 from cosim.scenario import LoadedScenario, Scenario
-from cosim.sections import BATTERY_EFFICIENCY, BATTERY_HOURS, Group, SupervisorSection
-from cosim.seeds import generator
-from cosim.settlement import ACCOUNTS
-from cosim.supervision import problems_with, read_supervision
+from cosim.seats import Seat, bound, seats_of, supervised
+from cosim.seeds import Reseeded
 from cosim.tariffs import crossed_series, intensity_of, series_of, tariffs_of
 from cosim.timegrid import TimeGrid
 
 T = TypeVar("T")
-
-#: observations ``[m, d]``, rows ``[m]`` of the population, interval -> what a policy sees instead
-Sensors = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class Seat:
-    """A policy at the desk and the rows it serves, in ascending order."""
-
-    name: str
-    policy: Policy
-    rows: np.ndarray
-    supervisor: Supervised | None = None
-    sensors: Sensors | None = None  # falsifies what the policy sees, for studies
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +47,7 @@ class Case:
     market: Market
     seats: tuple[Seat, ...]
     files: tuple[tuple[str, str], ...]  # data files read and their hashes
+    reseeded: Reseeded | None = None  # other draws from an interval on, for studies
 
     @property
     def scenario(self) -> Scenario:
@@ -85,16 +70,16 @@ def load_case(loaded: LoadedScenario) -> Case:
         again = f"'{scenario.feeder.name}'"
         ask.problems[known:] = [p for p in ask.problems[known:] if again not in p.what]
     if homes and network:
-        ask(("profiles",), lambda: _check_homes(homes, network))
+        ask(("profiles",), lambda: check_homes(homes, network))
     if homes:
         ask.problems += unknown_partners(loaded, homes.names)
-    groups = homes and ask(("groups",), lambda: _assign(loaded, homes))
+    groups = homes and ask(("groups",), lambda: assigned(loaded, homes))
     read, price_files = _series(ask, scenario, grid, folder)
     policies = _policies(ask, scenario, grid, folder)
     overseen = _overseen(ask, scenario, grid, folder, policies)
     if not (network and feeder and homes and groups) or ask.problems:
         raise InputError(ask.problems)
-    population = _population(scenario, homes, groups, network)
+    population = population_of(scenario, homes, groups, network)
     assert isinstance(scenario.market, Market)
     limits, scale = scenario.feeder.limits, scenario.scale
     return Case(
@@ -114,7 +99,9 @@ def load_case(loaded: LoadedScenario) -> Case:
             limits.vm_min_pu, limits.vm_max_pu, limits.line_percent, limits.trafo_percent
         ),
         market=scenario.market,
-        seats=_seats(scenario, population, policies, {n: how for n, (how, _) in overseen.items()}),
+        seats=seats_of(
+            scenario, population, policies, {n: how for n, (how, _) in overseen.items()}
+        ),
         files=(
             *loaded.source.files,
             *homes.files,
@@ -186,22 +173,6 @@ def _homes(scenario: Scenario, grid: TimeGrid, folder: FilePath) -> Homes:
     return scenario.profiles.load(grid, code, folder)
 
 
-def _check_homes(homes: Homes, network: Network) -> None:
-    known = set(network.buses)
-    reserved = [
-        Problem(f"a home is named '{name}'", why="it would be taken for that account",
-                remedy="rename the home")
-        for name in ACCOUNTS if name in homes.names
-    ]  # fmt: skip
-    unknown = [
-        Problem(f"home '{home}' is on unknown bus '{bus}'", remedy=did_you_mean(bus, known))
-        for home, bus in zip(homes.names, homes.buses, strict=True)
-        if bus not in known
-    ]
-    if reserved or unknown:
-        raise InputError([*reserved, *unknown])
-
-
 def _unknown_lines(loaded: LoadedScenario, network: Network) -> list[Problem]:
     """Return the disturbances of lines that do not exist."""
     problems = []
@@ -225,94 +196,6 @@ def unknown_partners(loaded: LoadedScenario, names: Sequence[str]) -> list[Probl
     ]  # fmt: skip
 
 
-def _population(
-    scenario: Scenario, homes: Homes, groups: tuple[str, ...], network: Network
-) -> Population:
-    batteries = [scenario.groups[group].battery for group in groups]
-
-    def pick(field: str, default: np.ndarray) -> np.ndarray:
-        own = [getattr(battery, field) for battery in batteries]
-        return np.array([d if o is None else o for o, d in zip(own, default, strict=True)])
-
-    capacity = pick("capacity_kwh", homes.capacity_kwh)
-    given = (homes.capacity_kwh == 0.0) & (capacity > 0.0)  # by a group, to a home without one
-    rating = pick("rating_kw", np.where(given, capacity / BATTERY_HOURS, homes.rating_kw))
-    rating = np.where(capacity > 0.0, rating, 0.0) * scenario.scale.battery
-    capacity = capacity * scenario.scale.battery
-    index = {bus: i for i, bus in enumerate(network.buses)}
-
-    def share(field: str) -> np.ndarray:
-        return np.array([getattr(battery, field) for battery in batteries])
-
-    return Population(
-        names=homes.names,
-        buses=homes.buses,
-        groups=groups,
-        bus=np.array([index[bus] for bus in homes.buses], dtype=np.intp),
-        capacity_kwh=capacity,
-        rating_kw=rating,
-        efficiency=pick("efficiency", np.where(given, BATTERY_EFFICIENCY, homes.efficiency)),
-        min_kwh=capacity * share("soc_min"),
-        max_kwh=capacity * share("soc_max"),
-        initial_kwh=capacity * share("soc_initial"),
-        self_discharge_per_h=-np.log1p(-homes.self_discharge_per_day) / 24.0,
-        wear_eur_per_kwh=share("wear_eur_per_kwh"),
-        pv_kwp=homes.pv_kwp * scenario.scale.pv,
-        ramp_kw=_limits([battery.ramp_kw_per_interval for battery in batteries]),
-        inverter_kva=_limits([battery.inverter_kva for battery in batteries]),
-    )
-
-
-def _limits(given: Sequence[float | None]) -> np.ndarray | None:
-    """Return limits, infinite where none is given; None where nobody has one."""
-    if all(limit is None for limit in given):
-        return None
-    return np.array([np.inf if limit is None else limit for limit in given])
-
-
-def _assign(loaded: LoadedScenario, homes: Homes) -> tuple[str, ...]:
-    """Return each home's group: the first that fits; refuse homes without one."""
-    scenario, problems = loaded.scenario, []
-    for name, group in scenario.groups.items():
-        if isinstance(group.members, tuple):
-            problems += [
-                Problem(f"group '{name}' names unknown participant '{member}'",
-                        str(loaded.source.at(("groups", name, "members", place))),
-                        remedy=did_you_mean(member, homes.names))
-                for place, member in enumerate(group.members) if member not in homes.names
-            ]  # fmt: skip
-    if problems:
-        raise InputError(problems)
-    found = []
-    for i, home in enumerate(homes.names):
-        kind = _kind(homes, i, scenario)
-        fitting = (n for n, g in scenario.groups.items() if _fits(scenario, n, g, home, kind))
-        found.append(next(fitting, ""))
-    left = [home for home, group in zip(homes.names, found, strict=True) if not group]
-    if left:
-        raise InputError(
-            Problem(
-                f"{len(left)} of {len(found)} participants are in no group (first: '{left[0]}')",
-                remedy="add a last group with 'members: all'",
-            )
-        )
-    return tuple(found)
-
-
-def _kind(homes: Homes, i: int, scenario: Scenario) -> str:
-    if homes.capacity_kwh[i] * scenario.scale.battery > 0.0:
-        return "battery"
-    return "pv" if homes.pv_kwp[i] * scenario.scale.pv > 0.0 else "consumers"
-
-
-def _fits(scenario: Scenario, name: str, group: Group, home: str, kind: str) -> bool:
-    members = group.members
-    if home in members if isinstance(members, tuple) else members in {"all", kind}:
-        draw = generator(scenario.seed, home, f"group {name}").random()
-        return bool(group.share >= 1.0 or draw < group.share)
-    return False
-
-
 def _series(
     ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath
 ) -> tuple[dict[Path, np.ndarray], tuple[tuple[str, str], ...]]:
@@ -333,17 +216,10 @@ def _series(
 def _policies(ask: _Ask, scenario: Scenario, grid: TimeGrid, folder: FilePath) -> dict[str, Policy]:
     """Return the policies that are ready to act, by the scenario's names."""
     steps = {
-        name: partial(_bound, policy, grid, folder) for name, policy in scenario.policies.items()
+        name: partial(bound, policy, grid, folder) for name, policy in scenario.policies.items()
     }
     found = {name: ask(("policies", name), step) for name, step in steps.items()}
     return {name: policy for name, policy in found.items() if policy is not None}
-
-
-def _bound(policy: Any, grid: TimeGrid, folder: FilePath) -> Policy:
-    assert isinstance(policy, Policy)
-    bound = policy.bound(folder, grid.interval_s)
-    check_names(bound)
-    return bound
 
 
 def _overseen(
@@ -353,45 +229,6 @@ def _overseen(
     found = {}
     for name, section in scenario.supervisors.items():
         if name in policies:
-            step = partial(_supervised, policies[name], section, grid, folder)
+            step = partial(supervised, policies[name], section, grid, folder)
             found[name] = ask(("supervisors", name), step)
     return {name: how for name, how in found.items() if how is not None}
-
-
-def _supervised(
-    policy: Policy, section: SupervisorSection, grid: TimeGrid, folder: FilePath
-) -> tuple[Supervised, tuple[tuple[str, str], ...]]:
-    given = policy.supervision
-    files: tuple[tuple[str, str], ...] = ()
-    if section.statistics is not None:
-        given, sha256 = read_supervision(folder / section.statistics)
-        files = ((section.statistics.name, sha256),)
-    if given is None:
-        what = f"nothing is known of what the policy '{policy.kind()}' has seen"
-        remedy = "write a file with 'cosim policy calibrate' and name it under 'statistics'"
-        raise InputError(Problem(what, remedy=remedy))
-    wrong = problems_with(given, policy.features, grid.interval_s)
-    if grid.rounds > 1:
-        what = f"a policy that is asked in {grid.rounds} rounds cannot be supervised"
-        wrong.append(Problem(what, remedy="trade in one round, or leave its supervisor out"))
-    if wrong:
-        raise InputError(wrong)
-    rule = plugins.load("policy", "self_consumption")()
-    assert isinstance(rule, Policy)
-    how = Supervised(given.statistics(), section.fallback, section.lockout_alarms, rule)
-    return how, files
-
-
-def _seats(
-    scenario: Scenario,
-    population: Population,
-    policies: dict[str, Policy],
-    overseen: dict[str, Supervised],
-) -> tuple[Seat, ...]:
-    seats = []
-    for name, policy in policies.items():
-        groups = {g for g, group in scenario.groups.items() if group.policy == name}
-        rows = population.rows_of(groups)
-        if len(rows):
-            seats.append(Seat(name, policy, rows, overseen.get(name)))
-    return tuple(seats)

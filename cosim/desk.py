@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from cosim.case import Case, Seat
+from cosim.case import Case
+from cosim.draws import draws_of
 from cosim.errors import CosimError, InputError, PluginError, Problem
 from cosim.guard import Decision
 from cosim.observe import ACTIONS, View, encode
 from cosim.oversight import Look, Note, Oversight, stand_in
 from cosim.policy import PolicyContext, Seating
+from cosim.seats import Seat
 from cosim.seeds import Draws, LaneDraws
 
 
@@ -58,10 +60,12 @@ class Desk:
             self._own_price[seat.rows] = "price_eur_per_kwh" in seat.policy.actions
             self._memories.append(seat.policy.start(len(seat.rows) * self._lanes))
             served = [names[row] for row in seat.rows]
-            stream = (served, "decision", per_day, seat.policy.draws)
-            seed = case.scenario.seed
-            drawn = Draws(seed, *stream) if seeds is None else LaneDraws(seeds, *stream)
-            self._draws.append(drawn)
+            width = seat.policy.draws
+            self._draws.append(
+                draws_of(case, served, "decision", width, self._rounds)
+                if seeds is None
+                else LaneDraws(seeds, served, "decision", per_day, width)
+            )
             how = seat.supervisor
             self._oversight.append(
                 None if how is None else Oversight(how, seat.name, tuple(served))

@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from cosim.almanac import Almanac, Factors
 from cosim.case import Case, network_guard
 from cosim.conditions import Factor
 from cosim.delivery import Delivery, Metered, Part, advance, deliver, meter, pv_most_kw
@@ -22,7 +23,7 @@ from cosim.episode import Episode, initial_kwh, lived
 from cosim.errors import InputError, Problem
 from cosim.forecasts.base import Forecast
 from cosim.guard import Outlook
-from cosim.lookout import Almanac, Factors, Past, nothing_past, sensed
+from cosim.known import Past, nothing_past, sensed
 from cosim.losses import loss_shares_kw
 from cosim.markets.base import Clearing
 from cosim.observe import View
@@ -233,7 +234,7 @@ class _Streams:
 
 @dataclass(frozen=True, eq=False)
 class _Noted:
-    """What is known of market and bills, see :class:`cosim.lookout.Past`, and what waits."""
+    """What is known of market and bills, see :class:`cosim.known.Past`, and what waits."""
 
     past: Past
     pending: Clearing | None = None  # cleared on metered energy, not known before the next gate

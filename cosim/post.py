@@ -6,12 +6,14 @@ is drawn.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from cosim.case import Case
 from cosim.conditions import Conditions
+from cosim.draws import draws_of
 from cosim.sections import Latency
-from cosim.seeds import Draws
 
 LOST = float("inf")
 
@@ -22,11 +24,10 @@ class Post:
     def __init__(self, case: Case, conditions: Conditions) -> None:
         self._section = latency = case.scenario.latency
         self._conditions = conditions
-        seed, names = case.scenario.seed, case.population.names
-        per_day = max(1, 86_400 // case.grid.interval_s) * case.grid.rounds
-        self._latency = Draws(seed, names, "latency", per_day, 1)
-        self._message = Draws(seed, names, "message", per_day, 1)
-        self._rank = Draws(seed, names, "rank", per_day, 1 if case.market.arrival_order else 0)
+        names, ranked = case.population.names, int(case.market.arrival_order)
+        drawn = partial(draws_of, case, names, rounds=case.grid.rounds, early=1)  # after DECIDE
+        self._latency, self._message = drawn("latency", 1), drawn("message", 1)
+        self._rank = drawn("rank", ranked)
         self._nobody = np.zeros(len(names))
         self._instant = latency.max_s == 0
 

@@ -39,6 +39,21 @@ def shown_rows(
     return found
 
 
+def unpublished(tariffs: Tariffs, grid: TimeGrid, k: int) -> np.ndarray:
+    """Return which prices nobody knows when interval k is decided, bool ``[T, n]``.
+
+    That of the interval itself, and those before it, are known.
+    """
+    count = grid.intervals
+    hours = np.nan if tariffs.published_hour is None else tariffs.published_hour
+    wall_s = _walls(grid.utc(0), grid.zone, grid.interval_s, count)
+    decided_s = wall_s[k] - grid.start_s(k) + grid.decide_s(k, grid.rounds - 1)
+    days_on = wall_s // DAY_S - decided_s // DAY_S
+    known = np.where(np.isnan(hours), np.inf, decided_s % DAY_S >= np.multiply(hours, 3600.0))
+    unknown = (days_on[:, None] > known) & (np.arange(count) > k)[:, None]
+    return np.broadcast_to(unknown, tariffs.retail_eur_per_kwh.shape)
+
+
 def _shown(grid: TimeGrid, first: int, hour: float, rows: np.ndarray) -> np.ndarray:
     """Return the rows ``[T + 1, AHEAD]`` of a run that begins at a row of the case."""
     step, count = grid.interval_s, rows.shape[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,15 +32,28 @@ def uniforms(
     return np.stack(columns, axis=1) if columns else np.zeros((shape[0], 0, *shape[1:]))
 
 
+class Reseeded(NamedTuple):
+    """From an interval on, all draws are those of another seed."""
+
+    interval: int
+    seed: int
+
+
 class Draws:
     """Uniform draws ``[n, width]`` per interval, drawn a day at a time from keyed streams."""
 
     def __init__(
-        self, seed: int, entities: Sequence[str], purpose: str, per_day: int, width: int
+        self,
+        seed: int,
+        entities: Sequence[str],
+        purpose: str,
+        per_day: int,
+        width: int,
+        later: Reseeded | None = None,
     ) -> None:
         self._seed, self._entities, self._purpose = seed, tuple(entities), purpose
-        self._per_day, self._width = per_day, width
-        self._day = -1
+        self._per_day, self._width, self._later = per_day, width, later
+        self._drawn = (-1, seed)  # day and seed of the block
         self._block = np.zeros((0, len(self._entities), width))
         self._nothing = np.zeros((len(self._entities), 0))
 
@@ -47,11 +61,13 @@ class Draws:
         """Return the draws of one interval ``[n, width]``, independent of any other call."""
         if self._width == 0:
             return self._nothing
+        later = self._later
+        seed = self._seed if later is None or interval < later.interval else later.seed
         day, row = divmod(interval, self._per_day)
-        if day != self._day:
+        if (day, seed) != self._drawn:
             shape = (self._per_day, self._width)
-            self._block = uniforms(self._seed, self._entities, self._purpose, day, shape)
-            self._day = day
+            self._block = uniforms(seed, self._entities, self._purpose, day, shape)
+            self._drawn = (day, seed)
         return self._block[row]
 
 

@@ -96,10 +96,18 @@ class Simulation:
         for process in (self._policies(), self._market(), self._feeder()):
             self.env.process(process)
 
-    def run(self, progress: Callable[[int], None] = lambda second: None) -> Books:
-        """Run to the end of the last delivery; ``progress`` is told the second of each METER."""
-        self._progress = progress
-        self.env.run(until=self.due(self.case.grid.end_s, MAIL + 1))
+    def run(
+        self,
+        progress: Callable[[int], None] = lambda second: None,
+        intervals: int | None = None,
+    ) -> Books:
+        """Run to the end of the last delivery, or that of so many ``intervals``.
+
+        ``progress`` is told the second of each METER.
+        """
+        grid, self._progress = self.case.grid, progress
+        end_s = grid.start_s(grid.intervals if intervals is None else intervals)
+        self.env.run(until=self.due(end_s, MAIL + 1))
         return self.books
 
     # ------------------------------------------------------------ processes

@@ -384,6 +384,25 @@ def test_a_policy_of_a_variant_is_used(village: Path, capsys: Captured) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_check_says_what_is_not_as_usual(village: Path, capsys: Captured) -> None:
+    usual = ("losses", "curtailment", "forecast", "latency", "guard", "supervised")
+
+    def said(*overrides: str) -> dict[str, str]:
+        words = [word for text in overrides for word in ("--set", text)]
+        assert main(["check", str(village), *words]) == 0
+        lines = capsys.readouterr().out.splitlines()[1:]
+        return {name: rest.strip() for name, _, rest in (x.strip().partition(" ") for x in lines)}
+
+    assert not set(usual) & set(said())
+    assert said("losses=marginal")["losses"] == "billed to each by what their injection adds"
+    assert said("losses=equal")["losses"] == "billed to all alike"
+    paid = said("curtailment_compensation=0.95")["curtailment"]
+    assert paid == "paid 0.95 of the feed-in price"
+    assert said("forecast=noisy")["forecast"].startswith("noisy (load_error 0.2")
+    assert said("latency.max_s=9")["latency"] == "orders travel 0 to 9 s"
+    assert "0.002 p.u. and 2 %" in said("guard.network=project")["guard"]
+
+
 # ---------------------------------------------------------------- run
 
 

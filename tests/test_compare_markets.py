@@ -17,6 +17,7 @@ from cosim.case import Case, load_case
 from cosim.errors import InputError
 from cosim.glossary import KPIS
 from cosim.record import MemoryRecorder, RunSummary
+from cosim.report.compare import _bars
 from cosim.scenario import load_scenario
 from cosim.simulation import Simulation
 from cosim.verbs import _comparison
@@ -106,6 +107,30 @@ def test_one_table_and_two_files_come_out(scenario: Path, tmp_path: Path, capsys
     again = capsys.readouterr().out.splitlines()
     assert len(again) == 2 and Path(again[0]).parent != paths[0].parent
     assert {path.name for path in paths[0].parent.iterdir()} == {"compare.csv", "compare.png"}
+
+
+def test_the_picture_shows_what_the_operator_keeps() -> None:
+    """Bars of savings, and beside them what is kept, at their end or against them."""
+    from matplotlib.figure import Figure
+
+    kpis = {
+        name: {"savings_eur": saved, "operator_surplus_eur": kept}
+        for name, saved, kept in (
+            ("all", 3.0, 0.0), ("part", 2.0, 1.0), ("lost", -0.5, 1.5), ("paid", 4.0, -1.0),
+        )
+    }  # fmt: skip
+    axes = Figure().subplots()
+    _bars(axes, "savings_eur", kpis)
+    saved, kept = axes.containers
+    assert [bar.get_width() for bar in saved] == [3.0, 2.0, -0.5, 4.0]
+    assert [(bar.get_x(), bar.get_width()) for bar in kept] == [
+        (3.0, 0.0), (2.0, 1.0), (0.0, 1.5), (0.0, -1.0),
+    ]  # fmt: skip
+    assert [text.get_text() for text in axes.texts] == [
+        "3.00", "2.00 + 1.00", "-0.50 + 1.50", "4.00 - 1.00",
+    ]  # fmt: skip
+    assert "kept by the operator" in axes.get_xlabel()
+    assert axes.get_xlim()[1] > 4.5, "room for the labels"
 
 
 def test_lines_are_key_figures() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import PrivateAttr
 
-from cosim.case import Seat
 from cosim.policy import Policy, PolicyContext
+from cosim.seats import Seat
 from cosim.simulation import Simulation
 
 OUTAGE = {"kind": "line_outage", "start": "2016-07-18T06:10", "end": "2016-07-18T09:20",

@@ -21,13 +21,14 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
 from cosim.books import Books
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.envs import CommunityEnv, JointEnv, SingleEnv
 from cosim.episode import lived
 from cosim.errors import InputError, PluginError
 from cosim.lanes import Lanes
 from cosim.policy import Policy, PolicyContext
 from cosim.record import MemoryRecorder
+from cosim.seats import Seat
 from cosim.simulation import Simulation
 from cosim.training.days import EVERY_DAY, blocks, drawn_episode, drawn_episodes, training_days
 from cosim.training.lane import TERMS, Lane, Purse, stored_value

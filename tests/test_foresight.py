@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from pydantic import PrivateAttr
 
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.observe import AHEAD_H, FEATURES, LAGS
 from cosim.policy import Policy, PolicyContext
+from cosim.seats import Seat
 
 DiaryOf = Callable[[Case], Any]
 INTERVALS, PER_HOUR, HOMES = 48, 2, 10

@@ -12,11 +12,12 @@ from pydantic import PrivateAttr
 
 from cosim import plugins
 from cosim.books import CLOSING_TOLERANCE
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.errors import InputError
 from cosim.observe import FEATURES
 from cosim.policy import Policy, PolicyContext
 from cosim.reason import Reason
+from cosim.seats import Seat
 from cosim.simulation import Simulation
 
 T, N = 48, 10

@@ -11,7 +11,7 @@ import pytest
 from pydantic import PrivateAttr
 
 from cosim import plugins
-from cosim.case import Case, Seat, load_case
+from cosim.case import Case, load_case
 from cosim.delivery import Part, advance, deliver, meter
 from cosim.episode import Episode, lived, whole
 from cosim.errors import InputError
@@ -24,6 +24,7 @@ from cosim.plant import Solve
 from cosim.policy import Policy, PolicyContext
 from cosim.record import MemoryRecorder
 from cosim.scenario import load_scenario
+from cosim.seats import Seat
 from cosim.settlement import Prices, settle
 from cosim.simulation import Interval, Simulation
 from cosim.trade import Asked, trade

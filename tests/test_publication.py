@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from cosim.almanac import Almanac
 from cosim.case import Case
 from cosim.episode import Episode, lived
-from cosim.lookout import Almanac
 from cosim.observe import AHEAD_H
 
 ZONE = ZoneInfo("Europe/Berlin")

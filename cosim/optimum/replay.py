@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from pydantic import PrivateAttr
 
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.policy import Policy, PolicyContext
+from cosim.seats import Seat
 
 
 class Replay(Policy):

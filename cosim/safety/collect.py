@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from pydantic import PrivateAttr
 
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.episode import window
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.plant import Solve
 from cosim.policy import Policy, PolicyContext, Seating
 from cosim.safety.fit import Observed
+from cosim.seats import Seat
 from cosim.seeds import generator
 from cosim.simulation import Interval, Simulation
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from cosim.case import Case, Sensors
+from cosim.case import Case
 from cosim.feeder.limits import breaches
 from cosim.plant import Solve
 from cosim.safety.collect import cut_out, seated
 from cosim.safety.shifts import Shift
+from cosim.seats import Sensors
 from cosim.simulation import Interval, Simulation
 
 

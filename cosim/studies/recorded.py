@@ -40,10 +40,10 @@ def check(name: str, figure: float, bound: float, unit: str, meaning: str) -> Ch
     return Check(name, bool(figure <= bound), float(figure), float(bound), unit, meaning)
 
 
-def recorded(case: Case, seat: str) -> Record:
-    """Run a case and keep every interval."""
+def recorded(case: Case, seat: str, intervals: int | None = None) -> Record:
+    """Run a case, or its first ``intervals``, and keep every interval."""
     diary = _Diary()
-    Simulation(case, diary).run()
+    Simulation(case, diary).run(intervals=intervals)
     rows = next(own.rows for own in case.seats if own.name == seat)
     return Record(case, rows, tuple(diary.intervals))
 

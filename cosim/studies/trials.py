@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.episode import Episode, lived
 from cosim.errors import InputError, Problem
 from cosim.markets.base import Market
 from cosim.oversight import Supervised
 from cosim.policy import Policy
+from cosim.seats import Seat
 from cosim.seeds import generator
 
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from pydantic import PrivateAttr
 
-from cosim.case import Case
 from cosim.policy import Policy, PolicyContext
 from cosim.reason import Reason
-from cosim.seeds import generator
 from cosim.simulation import Interval
+from cosim.studies.future import instants, other_future
 from cosim.studies.recorded import Check, Record, check, cost_eur, recorded, turnover_eur
 from cosim.studies.trials import Entrant, seated
+from cosim.trade import Trade
 
 #: executed power may differ from what was asked for without a reason by this [kW]
 _SAME_KW = 1e-6
-#: where in a run the future is changed [share]
-_LOOKS = (0.25, 0.5, 0.75)
 
 
 def guard_in_the_open(runs: Sequence[Record], seat: str) -> Check:
@@ -89,39 +86,36 @@ def _echoed(run: Record, seat: str) -> Record:
 
 
 def no_look_ahead(runs: Sequence[Record], seat: str) -> Check:
-    """Change all that comes after what is forecast; not one decision before may change."""
-    moved = sum(_moved(run, seat, share) for run in runs[:1] for share in _LOOKS)
+    """Change all that is unknown at a decision; not one request up to it may change."""
+    looks = [(run, k) for run in runs for k in instants(run.case)]
+    moved = sum(_moved(run, seat, k) for run, k in looks)
     return check(
         "no look into the future", float(moved), 0.0, "-",
-        f"decisions that changed with load and PV beyond the forecast, at {len(_LOOKS)} instants",
+        "requests that change with load, PV, prices, draws and disturbances not known when they "
+        f"are made, at {len(looks)} instants of {len(runs)} trials",
     )  # fmt: skip
 
 
-def _moved(run: Record, seat: str, share: float) -> int:
-    """Return how many requests up to an instant depend on what comes later."""
-    last = int(share * run.case.grid.intervals)
-    again = recorded(_other_future(run.case, last + 1), seat)
-    moved = 0
-    for one, other in zip(run.intervals[: last + 1], again.intervals, strict=False):
-        pairs = zip(_requests(one, run.rows), _requests(other, run.rows), strict=True)
-        moved += int(np.logical_or.reduce([(a != b) & ~(np.isnan(a) & np.isnan(b))
-                                           for a, b in pairs]).sum())  # fmt: skip
-    return moved
+def _moved(run: Record, seat: str, k: int) -> int:
+    """Return how many requests up to interval k depend on what is unknown when it is decided."""
+    again = recorded(other_future(run.case, k), seat, k + 1)
+    before = zip(run.intervals[: k + 1], again.intervals, strict=True)
+    rounds = (
+        pair
+        for one, other in before
+        for pair in zip(one.trade.rounds, other.trade.rounds, strict=True)
+    )
+    return sum(_changed(one, other, run.rows) for one, other in rounds)
 
 
-def _requests(interval: Interval, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-    wanted = interval.trade.asked.requested
+def _changed(one: Trade, other: Trade, rows: np.ndarray) -> int:
+    """Return for how many prosumers the requests of two rounds of trading differ."""
+    pairs = zip(_requests(one, rows), _requests(other, rows), strict=True)
+    differs = [(a != b) & ~(np.isnan(a) & np.isnan(b)) for a, b in pairs]
+    return int(np.logical_or.reduce(differs).sum())
+
+
+def _requests(trade: Trade, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    wanted = trade.asked.requested
     every = (wanted.battery_kw, wanted.quantity_kwh, wanted.price_eur_per_kwh)
     return tuple(values[rows] for values in every)
-
-
-def _other_future(case: Case, first: int) -> Case:
-    """Return the case with load, PV and CO2 drawn anew from an interval on."""
-    profiles, scenario = case.profiles, case.scenario
-    changed = {}
-    for name in ("load_kw", "load_kvar", "pv_kw", "co2_kg_per_kwh"):
-        values = np.array(getattr(profiles, name))
-        random = generator(scenario.seed, "audit", name)
-        values[first:] *= random.uniform(0.5, 1.5, values[first:].shape)
-        changed[name] = values
-    return replace(case, profiles=replace(profiles, **changed))

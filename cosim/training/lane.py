@@ -17,12 +17,13 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from cosim.arrays import freeze
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.lookout import Lookout
 from cosim.markets.base import Clearing
 from cosim.observe import encode
 from cosim.plant import Solve
 from cosim.policy import Policy, PolicyContext, check_names
+from cosim.seats import Seat
 from cosim.settlement import Bills
 from cosim.simulation import Interval, Recorder, Simulation
 

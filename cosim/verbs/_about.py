@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
 from cosim.case import Case
 from cosim.plugins import Plugin
+from cosim.scenario import Scenario
 from cosim.verbs._common import columns
 
 
@@ -24,6 +26,7 @@ def summary(case: Case) -> str:
         ("imbalance", _imbalance(case)),
         ("CO2", _co2(case)),
         ("market", f"{named(scenario.market)}, trade limit {scenario.trade_limit}"),
+        *_said(scenario),
         ("policies", ", ".join(f"{n}: {named(p)}" for n, p in scenario.policies.items())),
         ("disturbances", "; ".join(_disturbances(case)) or "none"),
         ("variants", ", ".join(scenario.variants) or "none"),
@@ -32,6 +35,32 @@ def summary(case: Case) -> str:
     text = " ".join(scenario.description.split())
     head = f"{scenario.name}: {text}" if text else scenario.name
     return head + "\n" + columns(rows, indent=2)
+
+
+#: how `losses` is told where somebody is billed for them
+_LOSSES = {
+    "equal": "billed to all alike",
+    "marginal": "billed to each by what their injection adds",
+}
+
+
+def _said(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """Yield what a scenario says of things that most leave as they are."""
+    if scenario.losses in _LOSSES:
+        yield "losses", _LOSSES[scenario.losses]
+    if scenario.curtailment_compensation:
+        yield "curtailment", f"paid {scenario.curtailment_compensation:.4g} of the feed-in price"
+    forecast = named(scenario.forecast)
+    if forecast != Scenario.model_fields["forecast"].default:
+        yield "forecast", forecast
+    if scenario.latency.max_s:
+        yield "latency", f"orders travel {scenario.latency.min_s} to {scenario.latency.max_s} s"
+    guard = scenario.guard
+    if guard.network != "none":
+        kept = f"{guard.margin_pu:g} p.u. and {guard.margin_percent:g} %"
+        yield "guard", f"batteries keep the feeder's limits together, by {kept}"
+    if scenario.supervisors:
+        yield "supervised", ", ".join(scenario.supervisors)
 
 
 def named(plugin: Plugin) -> str:

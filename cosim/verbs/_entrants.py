@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,26 @@ def candidates(case: Case, text: str) -> list[Named]:
             return None
         return f"unknown policy '{kind}'", did_you_mean(kind, {*own, *kinds})
 
-    named, problems = [], list[Problem]()
+    named, problems = dict[str, Named](), list[Problem]()
     for label, item in plugins_of(text, "--policy", "policy", unknown).items():
         try:
-            named.append(_candidate(case, label, item))
+            named[label] = _candidate(case, label, item)
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    return named
+    return _told_apart(named)
+
+
+def _told_apart(named: dict[str, Named]) -> list[Named]:
+    """Return candidates by their names, those of one name by what was written of them."""
+    count = Counter(each.entrant.name for each in named.values())
+    return [
+        each
+        if count[each.entrant.name] == 1
+        else replace(each, entrant=replace(each.entrant, name=label))
+        for label, each in named.items()
+    ]
 
 
 def _candidate(case: Case, label: str, item: Any) -> Named:

@@ -18,6 +18,7 @@ from cosim.report.evaluation import draw_evaluation
 from cosim.studies.audit import audit
 from cosim.studies.matrix import Job, Matrix, run_matrix, workers_by_default
 from cosim.studies.recorded import Check
+from cosim.studies.trainings import Trainings, trainings
 from cosim.studies.trials import Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, Findings, findings
 from cosim.training.days import Kind, blocks, kinds
@@ -66,11 +67,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
         raise
     found = findings(matrix, plan.measure, plan.reference)
     found = replace(found, notes=(*found.notes, *_seen_in_training(plan)))
-    paths = _written(folder, matrix, found, checks)
+    cards = {each.entrant.name: load_bundle(each.bundle).card for each in plan.named if each.bundle}
+    trained = trainings(cards, found)
+    paths = _written(folder, matrix, found, checks, trained)
     if not arguments.quiet:
-        _verdicts.show(matrix, found, checks)
+        _verdicts.show(matrix, found, checks, trained)
     if arguments.write_card:
-        paths += write_cards(plan.named, matrix, found)
+        paths += write_cards(plan.named, matrix, found, trained)
     print(*paths, sep="\n")
     failed = any(not check.holds for own in checks.values() for check in own)
     return AUDIT_FAILED if failed else 0
@@ -184,13 +187,20 @@ def _audited(plan: _Plan, say: Say) -> dict[str, list[Check]]:
 
 
 def _written(
-    folder: Path, matrix: Matrix, found: Findings, checks: dict[str, list[Check]]
+    folder: Path,
+    matrix: Matrix,
+    found: Findings,
+    checks: dict[str, list[Check]],
+    trained: tuple[Trainings, ...],
 ) -> list[Path]:
-    """Write table, runs, summary and picture; return where they are."""
+    """Write table, runs, summary and picture, and trainings if any; return where they are."""
     names = ("evaluation.csv", "runs.csv", "evaluation.json", "evaluation.png")
     paths = [folder / name for name in names]
     write_text(paths[0], _verdicts.table_csv(found))
     write_text(paths[1], _verdicts.runs_csv(matrix))
-    write_json(paths[2], _verdicts.as_json(matrix, found, checks))
+    write_json(paths[2], _verdicts.as_json(matrix, found, checks, trained))
     draw_evaluation(paths[3], found, matrix)
+    if trained:
+        paths.append(folder / "trainings.csv")
+        write_text(paths[-1], _verdicts.trainings_csv(trained))
     return paths

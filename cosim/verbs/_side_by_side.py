@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,15 @@ def compare(arguments: argparse.Namespace) -> int:
     say = Say(arguments.quiet)
     take_plugins(arguments.plugins)
     alone = len(arguments.runs) == 1
-    listed = [
-        each
-        for text in arguments.runs
-        for each in _contenders(text, arguments.overrides, alone, say)
+    planned = [
+        each for text in arguments.runs for each in _planned(text, arguments.overrides, alone)
     ]
-    contenders = _told_apart(listed)
-    _check(contenders)
+    named = _told_apart([each.contender for each in planned])
+    _check(named)  # all that can be refused is refused before anything runs
+    contenders = [
+        one if each.case is None else _simulated(one, each.case, say)
+        for one, each in zip(named, planned, strict=True)
+    ]
     found = differences(contenders)
     name = str(contenders[0].scenario["name"])
     folder = new_run_folder(arguments.out, name, "compare-")
@@ -72,7 +74,15 @@ def compare(arguments: argparse.Namespace) -> int:
 # ---------------------------------------------------------------- what is compared
 
 
-def _contenders(text: str, changes: list[str], alone: bool, say: Say) -> list[Contender]:
+@dataclass(frozen=True, eq=False)
+class _Planned:
+    """A contender; one with a case has still to be run, and has no figures yet."""
+
+    contender: Contender
+    case: Case | None = None
+
+
+def _planned(text: str, changes: list[str], alone: bool) -> list[_Planned]:
     """Return the run or scenario named and, where it is the only one, its variants."""
     place = Path(text)
     if place.is_dir():
@@ -83,7 +93,7 @@ def _contenders(text: str, changes: list[str], alone: bool, say: Say) -> list[Co
         below = folders[0].folder / VARIANTS
         folders += [load_run(each) for each in sorted(below.iterdir())] if (
             alone and below.is_dir()) else []  # fmt: skip
-        return [_recorded(run) for run in folders]
+        return [_Planned(_recorded(run)) for run in folders]
     if place.name == MANIFEST:
         raise InputError(Problem(f"'{text}' is a file", "compare", remedy="name its folder"))
     if not scenario_path(text).is_file():
@@ -93,7 +103,7 @@ def _contenders(text: str, changes: list[str], alone: bool, say: Say) -> list[Co
     cases = {loaded.scenario.name: ready(loaded)}
     for name in loaded.scenario.variants if alone else ():
         cases[name] = ready(loaded.variant(name))
-    return [_simulated(name, case, say) for name, case in cases.items()]
+    return [_Planned(_to_run(name, case), case) for name, case in cases.items()]
 
 
 def _recorded(run: Run) -> Contender:
@@ -115,25 +125,30 @@ def _recorded(run: Run) -> Contender:
     )
 
 
-def _simulated(name: str, case: Case, say: Say) -> Contender:
-    """Run a case and return it as a contender."""
+def _to_run(name: str, case: Case) -> Contender:
+    """Return a case as a contender that has not run yet."""
+    return Contender(
+        name,
+        resolved_scenario(case.scenario),
+        dict(case.files),
+        {},
+        case.grid.interval_s,
+        {"interval": np.arange(case.grid.intervals)},
+        str(case.loaded.source.at(()).file),
+    )
+
+
+def _simulated(planned: Contender, case: Case, say: Say) -> Contender:
+    """Run a case and return the contender with its figures."""
     tick, began, recorder = Ticker(case.grid), time.monotonic(), MemoryRecorder(case)
 
     def told(second: int) -> None:
         tick.second = second
 
-    with bar(name, tick, say.quiet):
+    with bar(planned.name, tick, say.quiet):
         outcome = recorder.finish(Simulation(case, recorder).run(told), {})
-    say("simulated", _screen.simulated_line(case, name, time.monotonic() - began))
-    return Contender(
-        name,
-        resolved_scenario(case.scenario),
-        dict(case.files),
-        outcome.kpis,
-        case.grid.interval_s,
-        outcome.facts.interval,
-        str(case.loaded.source.at(()).file),
-    )
+    say("simulated", _screen.simulated_line(case, planned.name, time.monotonic() - began))
+    return replace(planned, kpis=outcome.kpis, series=outcome.facts.interval)
 
 
 def _told_apart(listed: Sequence[Contender]) -> list[Contender]:

@@ -15,8 +15,10 @@ from cosim.bundle.load import is_archive, load_bundle, read_bundle
 from cosim.errors import InputError, OutputError, Problem
 from cosim.studies.matrix import Matrix
 from cosim.studies.statistics import LEVEL, Estimate
+from cosim.studies.trainings import Trainings, runs_behind
 from cosim.studies.verdict import Findings, Verdict
 from cosim.verbs._entrants import Named
+from cosim.verbs._verdicts import training_line
 
 _FIGURES = {
     "community_eur": "cost of the community",
@@ -46,10 +48,12 @@ def check_cards(named: Sequence[Named], foresight: bool) -> None:
         raise InputError(problems)
 
 
-def write_cards(named: Sequence[Named], matrix: Matrix, found: Findings) -> list[Path]:
+def write_cards(
+    named: Sequence[Named], matrix: Matrix, found: Findings, trained: Sequence[Trainings] = ()
+) -> list[Path]:
     """Write the verdict on every bundle into its card; return the cards."""
     bundles = [(each.entrant.name, each.bundle) for each in named if each.bundle]
-    return [_write(place, evaluation(matrix, found, name)) for name, place in bundles]
+    return [_write(place, evaluation(matrix, found, name, trained)) for name, place in bundles]
 
 
 def _write(place: Path, verdict: Evaluation) -> Path:
@@ -68,8 +72,10 @@ def _write(place: Path, verdict: Evaluation) -> Path:
     return place / CARD
 
 
-def evaluation(matrix: Matrix, found: Findings, name: str) -> Evaluation:
-    """Return the evaluation section for one policy."""
+def evaluation(
+    matrix: Matrix, found: Findings, name: str, trained: Sequence[Trainings] = ()
+) -> Evaluation:
+    """Return the evaluation section for one policy; ``trained`` are several of one kind."""
     job, verdict = matrix.job, found.of(name)
     others = [each for each in found.verdicts if not each.candidate]
     period = f"{len(job.firsts)} periods of {job.days} d of {job.case.scenario.name}"
@@ -90,8 +96,8 @@ def evaluation(matrix: Matrix, found: Findings, name: str) -> Evaluation:
             )
             for measure, meaning in _FIGURES.items()
         ),
-        caveats=tuple(_ascii(text) for text in _caveats(found, verdict)),
-        foresight=_foresight(matrix, verdict),
+        caveats=tuple(_ascii(text) for text in _caveats(found, verdict, trained)),
+        foresight=_foresight(matrix, verdict, runs_behind(trained, name)),
     )  # fmt: skip
 
 
@@ -102,7 +108,7 @@ def _days(matrix: Matrix) -> tuple[str, ...]:
     return (f"first days, counted from {begin}: {shown}",)
 
 
-def _caveats(found: Findings, verdict: Verdict) -> list[str]:
+def _caveats(found: Findings, verdict: Verdict, trained: Sequence[Trainings]) -> list[str]:
     """Return what a reader must mind: who is cheaper, what is not known, how it was tested."""
     listed = [f"loses to {name.rstrip('*')}" + (", significantly" if "*" in name else "")
               for name in verdict.loses_to]  # fmt: skip
@@ -115,11 +121,12 @@ def _caveats(found: Findings, verdict: Verdict) -> list[str]:
             f"p = {verdict.p_holm:.2g} after Holm"
         )
     listed += found.notes
-    listed.append("one scenario: one feeder, one tariff, one market; one bundle")
-    return listed
+    own = [training_line(each) for each in trained if verdict.name in each.names]
+    scenario = "one scenario: one feeder, one tariff, one market"
+    return [*listed, *own, scenario if own else f"{scenario}; one training run"]
 
 
-def _foresight(matrix: Matrix, verdict: Verdict) -> Foresight | None:
+def _foresight(matrix: Matrix, verdict: Verdict, runs: int) -> Foresight | None:
     """Return the distance to perfect foresight; None without an interval."""
     regret = _interval(verdict.regret)
     if regret is None:
@@ -128,7 +135,7 @@ def _foresight(matrix: Matrix, verdict: Verdict) -> Foresight | None:
         regret_eur_per_day=regret,
         captured=_interval(verdict.captured),
         days=len(matrix.job.firsts) * matrix.job.days,
-        runs=1,
+        runs=runs,
     )
 
 

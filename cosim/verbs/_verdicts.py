@@ -14,6 +14,7 @@ from cosim.studies.matrix import FORESIGHT, Matrix
 from cosim.studies.outcome import MEASURES
 from cosim.studies.recorded import Check
 from cosim.studies.statistics import DRAWS, LEVEL, Estimate
+from cosim.studies.trainings import Spread, Trainings
 from cosim.studies.verdict import Findings, Verdict, ordered
 from cosim.verbs import _screen
 from cosim.verbs._csv_text import csv_text
@@ -22,8 +23,13 @@ _MARK = {True: "»", False: " "}
 _ESTIMATES = ("cost", "middle", "difference", "regret", "captured")
 
 
-def show(matrix: Matrix, found: Findings, checks: Mapping[str, Sequence[Check]]) -> None:
-    """Print what was run, the table, perfect foresight, notes and checks."""
+def show(
+    matrix: Matrix,
+    found: Findings,
+    checks: Mapping[str, Sequence[Check]],
+    trained: Sequence[Trainings] = (),
+) -> None:
+    """Print what was run, the table, trainings, perfect foresight, notes and checks."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else _screen.WIDTH
@@ -31,7 +37,8 @@ def show(matrix: Matrix, found: Findings, checks: Mapping[str, Sequence[Check]])
     console.print(_heading(matrix, found))
     for table in _tables(found):
         console.print(table)
-    for line in (*_foresight_lines(found), *_storage_lines(found), *found.notes):
+    lines = (*map(training_line, trained), *_foresight_lines(found), *_storage_lines(found))
+    for line in (*lines, *found.notes):
         console.print(line, soft_wrap=True)
     for name, own in checks.items():
         console.print(f"\naudit of {name}")
@@ -47,6 +54,25 @@ def check_line(check: Check) -> str:
         f"  {verdict}  {check.name}: {check.figure:.6g}{unit} (at most {check.bound:.3g}); "
         f"{check.meaning}"
     )
+
+
+def training_line(each: Trainings) -> str:
+    """Return what several trainings of one kind come to."""
+    captured, cost = each.captured, each.cost
+    percent = Spread(*(100.0 * x for x in (captured.mean, captured.middle, captured.low,
+                                           captured.high)))  # fmt: skip
+    shares = "" if math.isnan(captured.mean) else f"captured {_spread(percent, 0, ' %')}; "
+    return (
+        f"{each.runs} training runs that differ in their seed alone ({', '.join(each.names)}): "
+        f"{shares}cost {_spread(cost, 2, ' EUR/day')}"
+    )
+
+
+def _spread(over: Spread, digits: int, unit: str) -> str:
+    mean, middle, low, high = (
+        f"{x:,.{digits}f}" for x in (over.mean, over.middle, over.low, over.high)
+    )
+    return f"{mean}{unit} on average (IQM {middle}, {low} to {high})"
 
 
 def _heading(matrix: Matrix, found: Findings) -> str:
@@ -207,6 +233,19 @@ def table_csv(found: Findings) -> str:
     return csv_text(head, rows)
 
 
+def trainings_csv(trained: Sequence[Trainings]) -> str:
+    """Return a line for the trainings of each kind, their figures as means, middles and ends."""
+    figures = ("cost", "captured")
+    ends = ("mean", "middle", "low", "high")
+    head = ["policies", "training_runs", *(f"{name}_{end}" for name in figures for end in ends)]
+    rows = (
+        [" ".join(each.names), each.runs,
+         *(getattr(getattr(each, name), end) for name in figures for end in ends)]
+        for each in trained
+    )  # fmt: skip
+    return csv_text(head, rows)
+
+
 def runs_csv(matrix: Matrix) -> str:
     """Return a line per run: policy, period, seed and its figures, and those of the foresight."""
     job = matrix.job
@@ -223,7 +262,10 @@ def runs_csv(matrix: Matrix) -> str:
 
 
 def as_json(
-    matrix: Matrix, found: Findings, checks: Mapping[str, Sequence[Check]]
+    matrix: Matrix,
+    found: Findings,
+    checks: Mapping[str, Sequence[Check]],
+    trained: Sequence[Trainings] = (),
 ) -> dict[str, Any]:
     """Return everything that was found, with units; null: not known."""
     job = matrix.job
@@ -240,6 +282,7 @@ def as_json(
         "measures": {name: each._asdict() for name, each in MEASURES.items()},
         "foresight": found.foresight,
         "policies": {each.name: asdict(each) for each in found.verdicts},
+        "trainings": [{"runs": each.runs, **asdict(each)} for each in trained],
         "audit": {name: [asdict(check) for check in own] for name, own in checks.items()},
         "notes": list(found.notes),
     }

@@ -13,11 +13,12 @@ import pytest
 
 from cosim import plugins
 from cosim.books import CLOSING_TOLERANCE
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.conditions import FACTORS, Conditions
 from cosim.disturbances.base import Disturbance
 from cosim.plant import Solve
 from cosim.policy import Policy, PolicyContext
+from cosim.seats import Seat
 from cosim.senses import Fault
 from cosim.simulation import Interval, Simulation
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cosim import plugins
-from cosim.case import Case, Seat
+from cosim.case import Case
 from cosim.feeder.limits import Limits
 from cosim.optimum.grid import TOLERANCE_PERCENT, excess_percent
 from cosim.optimum.linear import Programme
@@ -19,6 +19,7 @@ from cosim.optimum.plan import optimum
 from cosim.optimum.replay import replayed
 from cosim.optimum.world import world_of
 from cosim.population import Population
+from cosim.seats import Seat
 from cosim.simulation import Simulation
 from cosim.training.lane import Purse, stored_value
 

@@ -150,9 +150,11 @@ def test_runs_of_one_name_are_told_apart(
 
 def test_refusals(
     folders: tuple[Path, Path], village: Any, days_of_village: dict[str, Any], tmp_path: Path,
-    capsys: Captured,
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    one = str(folders[0])
+    """Nothing runs before all that can be refused is known to be right."""
+    monkeypatch.setattr("cosim.verbs._side_by_side.Simulation", None)
+    one, scenario = str(folders[0]), str(village.write(**days_of_village))
     shorter = days_of_village | {"time": {"start": "2016-07-19", "days": 2}}
     other = str(village.write(**shorter, seed=9))
     broken = tmp_path / "broken"
@@ -161,6 +163,10 @@ def test_refusals(
     (broken / "manifest.json").write_text(json.dumps(manifest))
     for words, fragments in (
         ([one], ["nothing to compare with"]),
+        ([scenario], ["nothing to compare with", "'village' has no variants"]),
+        ([scenario, scenario], ["stands twice"]),
+        ([scenario, other], ["cannot be compared", "seed: 7 against 9"]),
+        ([scenario, "nowhere"], ["neither the folder of a run nor a scenario"]),
         ([one, one], ["stands twice"]),
         ([one, "nowhere"], ["neither the folder of a run nor a scenario"]),
         ([one, str(broken)], ["did not come to its end"]),
