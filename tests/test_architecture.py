@@ -81,7 +81,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.publication": ("observe", "population", "timegrid"),
     "cosim.supervisor": ("arrays", "compiled", "observe"),
     "cosim.supervision": ("errors", "observe", "regular_files", "supervisor"),
-    "cosim.oversight": ("observe", "policy", "supervisor"),
+    "cosim.oversight": ("observe", "policy", "reason", "supervisor"),
     "cosim.projection": ("arrays", "feeder", "population"),
     "cosim.policy": ("supervision", "errors", "observe", "plugins"),
     "cosim.delivery": ("arrays", "errors", "physics", "population", "feeder"),
