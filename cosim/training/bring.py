@@ -18,6 +18,7 @@ from cosim.training import sb3_zip
 from cosim.training.network import RATING, Activation, Actor, Cell, Normal, Ports, to_graph
 from cosim.training.sb3 import ends_of, layers_of
 from cosim.training.sb3_zip import Box, Saved
+from cosim.training.second import answers
 from cosim.training.write import Columns, Description, action_column, feature_column, write
 
 #: standard deviations of training that are taken for its range where nothing else says it
@@ -73,7 +74,8 @@ def bring(
     said = _description(saved, model, wish, notes)
     if any(isinstance(layer, Cell) for layer in actor.layers):
         said = replace(said, algorithm="RecurrentPPO")
-    return write(folder, graph, columns, _seen(columns), said), notes
+    seen = _seen(columns)
+    return write(folder, graph, columns, seen, said, answers(actor, ports, seen)), notes
 
 
 def _check_names(wish: Wish) -> None:

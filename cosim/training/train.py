@@ -22,7 +22,7 @@ from cosim.policy import Policy
 from cosim.scenario import LoadedScenario
 from cosim.training import checkpoint
 from cosim.training.days import Kind, blinded, blocks, kinds, no_days, training_days
-from cosim.training.export import Description, Scaling, to_onnx, write_bundle
+from cosim.training.export import Description, Scaling, to_onnx, worked_out, write_bundle
 from cosim.training.heldout import days_for_tests, evaluation
 from cosim.training.learner import Learnt, News, Plan, Stop, learn
 from cosim.training.settings import Algorithm, Settings
@@ -206,19 +206,20 @@ def _bundled(
     agents = tuple(case.population.names[row] for row in rows) if joint else ()
     model = to_onnx(learnt.policy, scaling, agents)
     seen = learnt.seen[np.linspace(0, len(learnt.seen) - 1, GOLDEN).astype(int)]
+    expected = worked_out(learnt.policy, scaling, seen, agents)
     steps = learnt.slot_steps * env.agents_each
     days = days_for_tests(case, request.settings.calendar, request.judged_days)
     record: Evaluation | None = None
     if days:
         with tempfile.TemporaryDirectory() as folder:
             trial = description(case, request, learnt, steps, None)
-            write_bundle(Path(folder), model, scaling, seen, trial, agents)
+            write_bundle(Path(folder), model, scaling, seen, trial, agents, expected)
             policy = _bound(folder, case.grid.interval_s)
             record = evaluation(case, request.policy, policy, word(request.out.name), days)
         said("judged", _verdict(record))
     _write_curve(request.out, learnt.curve)
     said_of = description(case, request, learnt, steps, record)
-    return write_bundle(request.out, model, scaling, seen, said_of, agents)
+    return write_bundle(request.out, model, scaling, seen, said_of, agents, expected)
 
 
 def _bound(folder: str, interval_s: int) -> Policy:
