@@ -21,13 +21,15 @@ POLICY = "policy"
 class Supervised:
     """How a policy is supervised: statistics, the first stand-in, alarms until it is locked out.
 
-    ``rule`` is the policy behind the rung ``self_consumption``.
+    ``rule`` is the policy behind the rung ``self_consumption``. ``prosumers`` is how many the
+    calibration had, None: not known.
     """
 
     statistics: Statistics
     fallback: str
     lockout_alarms: int
     rule: Policy
+    prosumers: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ def moved(name: str) -> set[str]:
     changed = (ladder(ALL)[name](seen, ALL) != seen).any((0, 1, 2))
     kinds = {KIND_OF[feature] for feature, hit in zip(ALL, changed, strict=True) if hit}
     whole = {f for f, hit in zip(ALL, changed, strict=True) if hit}
-    if name.split()[0] in {"clock", "measurements", "prices"}:  # a kind is hit as a whole
+    if name.split(maxsplit=1)[0] in {"clock", "measurements", "prices"}:  # a kind is hit as a whole
         assert whole == {f for f in ALL if KIND_OF[f] in kinds}
     return kinds
 

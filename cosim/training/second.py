@@ -6,10 +6,10 @@ replays its own golden vectors without fault; it does not agree with this.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import erf, expit
 
 from cosim.bundle.behaviour import size_of
 from cosim.errors import InputError, Problem
@@ -104,6 +104,16 @@ def _selu(x: np.ndarray, _: float | None) -> np.ndarray:
 
 def _softplus(x: np.ndarray) -> np.ndarray:
     return np.asarray(np.logaddexp(0.0, x))
+
+
+def expit(x: np.ndarray) -> np.ndarray:
+    """Return the logistic function."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
+
+
+def erf(x: np.ndarray) -> np.ndarray:
+    """Return the error function."""
+    return np.vectorize(math.erf, otypes=[float])(x)
 
 
 def _or(parameter: float | None, usual: float) -> float:
