@@ -111,7 +111,7 @@ OUTER: dict[str, tuple[str, ...]] = {
         "cosim.verbs", "cosim.safety", "cosim.envs", "cosim.optimum.plan", "cosim.studies",
         "tools",
     ),
-    "cosim.studies": ("cosim.verbs", "cosim.report", "tools"),
+    "cosim.studies": ("cosim.verbs", "cosim.report", "cosim.safety", "tools"),
     "cosim.record": ("cosim.verbs", "cosim.results", "cosim.report", "cosim.studies", "tools"),
     "cosim.results": ("cosim", "cosim.verbs", "cosim.report", "cosim.studies", "tools"),
     "cosim.simulation": (
