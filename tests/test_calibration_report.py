@@ -10,7 +10,14 @@ from agents.self_consumption import SelfConsumption
 from cosim.errors import InputError
 from cosim.oversight import Oversight, Supervised
 from cosim.safety.calibrate import calibration
-from cosim.safety.fit import Observed, all_scores, calibrated, fitted
+from cosim.safety.fit import (
+    Observed,
+    all_scores,
+    calibrated,
+    fitted,
+    persistent,
+    standing,
+)
 from cosim.safety.report import Detection, detections, false_alarms
 from cosim.safety.value import Outcome
 from cosim.safety.worth import _worth, value_table
@@ -201,3 +208,19 @@ def test_what_a_supervisor_saves_has_an_interval_where_there_are_days_for_one(
     assert found.saved_eur.high == pytest.approx(mean + half, abs=0.35 * half)
     assert f"{mean:.2f} ({found.saved_eur.low:.2f} to {found.saved_eur.high:.2f})" in line
     assert f"{2.0 * mean:.1f} ({found.saved_min.low:.1f} to {found.saved_min.high:.1f})" in line
+
+
+def test_what_stands_starts_anew_at_civil_midnight() -> None:
+    """In summer 24 h of a run end an hour after it; clocks set back make no new day."""
+    values = np.full((3, STEPS, 1), 5.0)
+    summer = (np.arange(STEPS) + 1.0) % 24.0
+    october = np.concatenate((np.arange(3.0), [2.0], np.arange(3.0, 23.0)))
+    hours = np.stack((np.arange(STEPS) * 1.0, summer, october))
+    seen = Observed(FEATURE, values[..., None], hours, np.arange(3))
+    runs = standing(seen)[:, :, 0, 0]
+    assert runs[0].tolist() == runs[2].tolist() == list(range(1, 25))
+    assert runs[1].tolist() == [*range(1, 24), 1]
+    seen.observations.setflags(write=True)
+    seen.observations[:, -2:] = 10.0  # two of the last two are above, if they are of one day
+    kept = persistent(plain(50.0, k=2, m=2), seen)[:, -1, 0]
+    assert (kept > 50.0).tolist() == [True, False, True]

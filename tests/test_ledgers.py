@@ -98,7 +98,9 @@ def test_a_rejected_row_stays_rejected_under_a_greedy_disturbance(
     wrong = replace(asked.requested, price_eur_per_kwh=price)
     ones = np.ones(len(case.population))
     greed = Meddling(3.0 * ones, 0.5 * ones, ones, 0.0 * ones)
+    plain = cleared(case, replace(asked, requested=wrong)).guarded.decision
     told = cleared(case, replace(asked, requested=wrong, meddling=greed))
+    assert told.guarded.decision.price_eur_per_kwh[row] == plain.price_eur_per_kwh[row]
     assert told.guarded.decision.battery_kw[row] == told.orders.quantity_kwh[row] == 0.0
     assert told.guarded.reason[row] == told.faults[row] == Reason.NOT_FINITE
 

@@ -94,16 +94,20 @@ def test_faults_are_seen_and_what_changes_nothing_is_left_out(statistics: Statis
     assert detections(statistics, dark, dead)[0].days.of == 0
 
 
-def test_judging_step_by_step_gives_the_days_statistic(statistics: Statistics) -> None:
-    seen = world(20, 7)
+@pytest.mark.parametrize("shift", [0, 1])
+def test_judging_step_by_step_gives_the_days_statistic(statistics: Statistics, shift: int) -> None:
+    """Also where 24 h of a run begin an hour after civil midnight, at which judging starts anew."""
+    plain = world(20, 7)
+    seen = replace(plain, hours=(plain.hours + shift) % 24.0)
     for threshold in (20.0, 40.0, statistics.threshold):
         now = replace(statistics, threshold=threshold)
         expected = (persistent(now, seen) > threshold).any((1, 2))
         for day in range(20):
             memory, begun = fresh(now, ROWS), False
             for step in range(STEPS):
+                civil = int(step + shift >= STEPS)
                 verdict, memory = judge(
-                    now, seen.observations[day, step], float(seen.hours[day, step]), 0, memory
+                    now, seen.observations[day, step], float(seen.hours[day, step]), civil, memory
                 )
                 begun |= bool(verdict.begun.any())
             assert begun == expected[day]

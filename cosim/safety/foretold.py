@@ -91,7 +91,7 @@ def _least_scores(
     """Return the least score ``[days, steps, r]``, and that of each feature alone ``[..., d]``."""
     blocks = len(statistics.mean)
     block = (seen.hours * blocks / 24.0).astype(np.intp) % blocks
-    runs = standing(seen.observations)
+    runs = standing(seen)
     least, alone = np.zeros(seen.observations.shape[:-1]), np.zeros(seen.observations.shape)
     for b in np.unique(block):
         at = block == b
