@@ -56,10 +56,11 @@ def _said(scenario: Scenario) -> Iterator[tuple[str, str]]:
         yield "forecast", forecast
     if scenario.latency.max_s:
         yield "latency", f"orders travel {scenario.latency.min_s} to {scenario.latency.max_s} s"
-    guard = scenario.guard
+    guard, kept = scenario.guard, "each device by itself, no projection onto the feeder's limits"
     if guard.network != "none":
-        kept = f"{guard.margin_pu:g} p.u. and {guard.margin_percent:g} %"
-        yield "guard", f"batteries keep the feeder's limits together, by {kept}"
+        by = f"{guard.margin_pu:g} p.u. and {guard.margin_percent:g} %"
+        kept = f"each device, and batteries keep the feeder's limits together, by {by}"
+    yield "guard", kept
 
 
 def _supervised(case: Case) -> Iterator[tuple[str, str]]:
