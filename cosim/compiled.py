@@ -66,6 +66,58 @@ def guard_row(  # type: ignore[no-untyped-def]
         reason[0] |= flags[4]
 
 
+@guvectorize(
+    ["(" + 20 * "float64[:]," + "float64[:])"], ",".join(["()"] * 12) + "->" + ",".join(["()"] * 9)
+)
+def bill_row(  # type: ignore[no-untyped-def]
+    net, fill, paid, dead, curtailed, losses, retail, feed_in, short, long, moved, wear,
+    back, back_eur, supply, imbalance, supply_eur, imbalance_eur, losses_eur, baseline_eur,
+    wear_eur,
+):  # fmt: skip
+    """Fill the energies of one prosumer's bill, and what they cost before charges.
+
+    What is handed back is the part of seconds without supply, and then what was sold and is missing
+    because PV was curtailed: the supplier takes over both at the clearing price.
+    """
+    energy, money = -fill[0] * dead[0], -paid[0] * dead[0]
+    if curtailed[0] > 0.0:
+        sold = max(-(fill[0] + energy), 0.0)
+        missing = min(max(net[0] + sold, 0.0), sold, curtailed[0])
+        if missing > 0.0:
+            money -= (paid[0] + money) * (missing / sold)
+            energy += missing
+    held = fill[0] + energy
+    rest = net[0] - held
+    # takes a fill back, and no more than is held
+    instead = min(max(rest, min(-held, 0.0)), max(-held, 0.0))
+    back[0], back_eur[0] = energy, money
+    supply[0], imbalance[0] = rest - instead, instead
+    supply_eur[0] = supply[0] * (retail[0] if supply[0] > 0.0 else feed_in[0])
+    imbalance_eur[0] = instead * (short[0] if instead > 0.0 else long[0])
+    losses_eur[0] = losses[0] * retail[0]
+    baseline_eur[0] = net[0] * (retail[0] if net[0] > 0.0 else feed_in[0]) + losses_eur[0]
+    wear_eur[0] = moved[0] * wear[0]
+
+
+@guvectorize(["(float64[:], float64[:], float64[:], float64[:], int64[:])"], "(n),(n),(n),()->()")
+def clearing_fault(quantity, fill, paid, volume, fault):  # type: ignore[no-untyped-def]
+    """Fill what a clearing does that none may; see ``cosim.trade.FAULTS``. 0: nothing."""
+    bought = turnover = total = 0.0
+    fault[0] = 0
+    for i in range(len(quantity)):
+        if fill[i] * quantity[i] < 0.0 or not abs(fill[i]) <= abs(quantity[i]):
+            fault[0] = 1
+            return
+        bought += max(fill[i], 0.0)
+        turnover += abs(fill[i])
+        total += paid[i]
+    scale = 1e-9 * max(1.0, turnover)
+    if not total >= -scale:  # nor NaN
+        fault[0] = 2
+    elif not abs(volume[0] - bought) <= scale:
+        fault[0] = 3
+
+
 @guvectorize(["(float64[:], float64[:], float64[:,:], float64[:])"], "(d),(d),(d,d)->()")
 def squared_distance(row, mean, precision, result):  # type: ignore[no-untyped-def]
     """Return the squared Mahalanobis distance of one observation."""

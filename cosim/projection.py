@@ -1,11 +1,11 @@
 """The joint projection: batteries move together, as little as keeps the limits of the feeder.
 
 Where the forecast positions after the device guard would break a voltage, line or transformer
-limit, all set-points are projected onto the limits linearised around the solved state. The slopes
-are differences of the feeder's own load flow, one lane per battery, and only limits found broken
-are rows of the problem; the result is solved again and linearised again. Without a broken limit
-nothing is computed but that one load flow. Where no set-points keep the limits, the excess is made
-as small as it can be, and said.
+limit, all set-points are projected onto the limits linearised around the solved state. The feeder's
+linearised equations are rows of a sparse quadratic programme, and of the limits only those found
+broken; the result is solved again and linearised again. Without a broken limit nothing is computed
+but that one load flow. Where no set-points keep the limits, the excess is made as small as it can
+be, and said.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from cosim.arrays import freeze
 from cosim.feeder.feeder import Feeder
 from cosim.feeder.limits import Limits
+from cosim.feeder.linear import Entries
 from cosim.feeder.state import GridState, SolveStatus
 from cosim.population import Population
 
@@ -24,10 +25,9 @@ from cosim.population import Population
 TOLERANCE_PU, TOLERANCE_PERCENT = 2e-4, 0.2
 ROUNDS = 5
 ENOUGH = 0.9  # a round that leaves more than this share of the excess is the last
-STEP_KW = 0.25  # of the differences
 #: a set-point that moved by less [kW] was not moved
 SAME_KW = 1e-6
-#: excess weighs so much more than the squared change of all batteries over their range
+#: excess in tolerances weighs so much more than the squared change of a battery over its range
 ELASTIC = 1e3
 
 
@@ -95,7 +95,7 @@ def project(
     while left > 0.0 and rounds < ROUNDS:
         rounds += 1
         rows |= excess > 1.0
-        point = _nearest(battery_kw, expected, *problem.linear(point, excess, rows))
+        point = problem.nearest(battery_kw, point, excess, rows)
         excess = problem.excess(point)
         if not problem.solvable(excess):
             break
@@ -130,33 +130,56 @@ class _Problem:
             [buses, buses, lines, trafos],
         )
         self._unit = np.repeat([TOLERANCE_PU, TOLERANCE_PERCENT], [2 * buses, lines + trafos])
-        self._free = np.flatnonzero(expected.high_kw - expected.low_kw > SAME_KW)
+        self._sign = np.repeat([1.0, -1.0, 1.0], [buses, buses, lines + trafos])
+        bus = np.arange(buses)
+        self._quantity = np.concatenate((bus, bus, buses + np.arange(lines + trafos)))
+        self._low, self._high = expected.low_kw, expected.high_kw
+        self._free = np.flatnonzero(self._high - self._low > SAME_KW)
 
     def excess(self, battery_kw: np.ndarray) -> np.ndarray:
-        """Return (value - limit) / tolerance of every limit ``[..., limits]``, NaN where dead."""
-        shape = (*battery_kw.shape[:-1], len(self._p))
-        p = np.broadcast_to(self._p, shape).copy()
-        np.subtract.at(p.T, self._bus, battery_kw.T)
-        state = self._feeder.solve(p, np.broadcast_to(self._q, shape))
+        """Return (value - limit) / tolerance of every limit, NaN where dead."""
+        state = self._feeder.solve(self._injected(battery_kw), self._q)
         return (self._values(state) - self._limit) / self._unit
 
     def solvable(self, excess: np.ndarray) -> bool:
         """Return whether the load flow had a solution."""
         return bool(np.isfinite(excess).any())
 
-    def linear(
-        self, point: np.ndarray, excess: np.ndarray, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return free batteries ``[f]``, slopes ``[r, f]`` and bounds ``[r]`` of chosen limits.
+    def nearest(
+        self, wanted: np.ndarray, point: np.ndarray, excess: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        """Return the set-points nearest to those wanted that keep the chosen limits ``rows``.
 
-        ``slopes @ x <= bounds`` for the set-points ``x`` of the free batteries.
+        The limits are linearised at ``point``, where they have ``excess``.
         """
-        free = self._free
-        step = np.zeros((len(free), len(point)))
-        step[np.arange(len(free)), free] = STEP_KW
-        up, down = self.excess(point + step)[:, rows], self.excess(point - step)[:, rows]
-        slopes = ((up - down) / (2.0 * STEP_KW)).T
-        return free, slopes, slopes @ point[free] - excess[rows]
+        free, chosen = self._free, np.flatnonzero(rows & np.isfinite(excess))
+        flow = self._feeder.linear(self._injected(point), self._q)
+        if flow is None or len(free) == 0:
+            return wanted.copy()
+        own, draws = flow.balance, flow.draws(self._bus[free])
+        slopes, n = flow.slopes(self._quantity[chosen]), len(free)
+        scale = (self._sign / self._unit)[chosen]
+        limits = Entries(slopes.row, n + slopes.column, slopes.value * scale[slopes.row])
+        moved = np.bincount(slopes.row, minlength=len(chosen)) > 0  # not what the slack holds
+        ties = Ties(
+            flow.unknowns,
+            Entries(
+                np.concatenate((own.row, draws.row)),
+                np.concatenate((n + own.column, draws.column)),
+                np.concatenate((own.value, -draws.value)),
+            ),
+            -np.bincount(draws.row, draws.value * point[free][draws.column], flow.unknowns),
+        )
+        bounds = np.where(moved, -excess[chosen], 1.0)
+        result = wanted.copy()
+        result[free] = least_change(
+            wanted[free], self._low[free], self._high[free], limits, bounds, ties
+        )
+        return result
+
+    def _injected(self, battery_kw: np.ndarray) -> np.ndarray:
+        """Return what all devices feed in at each bus."""
+        return self._p - self._at_buses(battery_kw, len(self._p))
 
     def _values(self, state: GridState) -> np.ndarray:
         """Return voltages, negative voltages and loadings; the slack's is an input, not checked."""
@@ -171,31 +194,33 @@ class _Problem:
         return np.bincount(self._bus, weights=values, minlength=buses)
 
 
-def _nearest(
-    wanted: np.ndarray,
-    expected: Forecast,
-    free: np.ndarray,
-    slopes: np.ndarray,
-    bounds: np.ndarray,
-) -> np.ndarray:
-    """Return the set-points nearest to the wanted ones that keep the linearised limits."""
-    usable = np.isfinite(slopes).all(1) & np.isfinite(bounds)
-    slopes, bounds = slopes[usable], bounds[usable]
-    size = np.abs(slopes).max(axis=1, initial=0.0)
-    steered = size > 1e-9  # else no battery reaches that limit
-    scale = size[steered][:, None]
-    result = wanted.copy()
-    low, high = expected.low_kw[free], expected.high_kw[free]
-    result[free] = least_change(
-        wanted[free], low, high, slopes[steered] / scale, bounds[steered] / scale[:, 0]
-    )
-    return result
+@dataclass(frozen=True, eq=False)
+class Ties:
+    """Unknowns beside the set-points x that follow from these: ``matrix @ (x, u) = right``."""
+
+    unknowns: int  # and as many rows
+    matrix: Entries
+    right: np.ndarray
+
+
+def _entries(matrix: np.ndarray) -> Entries:
+    """Return what is not 0 in a matrix."""
+    row, column = np.nonzero(matrix)
+    return Entries(row, column, matrix[row, column])
+
+
+NO_TIES = Ties(0, _entries(np.zeros((0, 0))), np.zeros(0))
 
 
 def least_change(
-    wanted: np.ndarray, low: np.ndarray, high: np.ndarray, a: np.ndarray, b: np.ndarray
+    wanted: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    a: Entries | np.ndarray,
+    b: np.ndarray,
+    ties: Ties = NO_TIES,
 ) -> np.ndarray:
-    """Return the x in ``[low, high]`` with ``a @ x <= b`` nearest to ``wanted``.
+    """Return the x in ``[low, high]`` with ``a @ (x, u) <= b`` nearest to ``wanted``.
 
     Where there is none, the x with the least sum of excesses, and of those the nearest, as far as
     a weight of ELASTIC can tell. ``wanted`` lies within its bounds. Solved with Clarabel (Goulart
@@ -203,9 +228,10 @@ def least_change(
     """
     if len(b) == 0 or len(wanted) == 0:
         return np.array(wanted)
-    found = _solve(wanted, low, high, a, b, elastic=False)
+    limits = a if isinstance(a, Entries) else _entries(a)
+    found = _solve(wanted, low, high, limits, b, ties, elastic=False)
     if found is None:
-        found = _solve(wanted, low, high, a, b, elastic=True)
+        found = _solve(wanted, low, high, limits, b, ties, elastic=True)
     return np.array(wanted) if found is None else np.clip(found, low, high)
 
 
@@ -213,36 +239,44 @@ def _solve(
     wanted: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
-    a: np.ndarray,
+    a: Entries,
     b: np.ndarray,
+    ties: Ties,
     *,
     elastic: bool,
 ) -> np.ndarray | None:
     """Return the solution of the quadratic programme, None where there is none.
 
-    Rows: the limits, the upper and the lower bounds; with ``elastic`` each limit has an excess,
-    >= 0, that is paid for.
+    Rows: the ties, the limits, the upper and the lower bounds; with ``elastic`` each limit has an
+    excess, >= 0, that is paid for.
     """
     import clarabel
     from scipy import sparse
 
-    n, extra = len(wanted), len(b) if elastic else 0
-    eye, spare = np.eye(n), np.eye(extra)
-    dense = np.zeros((len(b) + 2 * n + extra, n + extra))
-    dense[: len(b), :n] = a
-    dense[len(b) : len(b) + n, :n], dense[len(b) + n : len(b) + 2 * n, :n] = eye, -eye
-    if elastic:
-        dense[: len(b), n:] = dense[len(b) + 2 * n :, n:] = -spare
+    n, tied, over = len(wanted), ties.unknowns, np.arange(len(b) if elastic else 0)
+    x, one, less, upper = np.arange(n), np.ones(n), -np.ones(len(over)), tied + len(b)
+    blocks = (
+        (ties.matrix.row, ties.matrix.column, ties.matrix.value),
+        (tied + a.row, a.column, a.value),
+        (upper + x, x, one),
+        (upper + n + x, x, -one),
+        (tied + over, n + tied + over, less),
+        (upper + 2 * n + over, n + tied + over, less),
+    )
+    row, column, value = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    right = np.concatenate((ties.right, b, high, -low, np.zeros(len(over))))
+    columns = n + tied + len(over)
+    matrix = sparse.csc_matrix((value, (row, column)), (len(right), columns))
+    starts = np.minimum(np.arange(columns + 1), n)
+    square = sparse.csc_matrix((one, x, starts), (columns, columns))
     weight = ELASTIC * float(np.maximum(high - low, 1.0).max())
-    right = np.concatenate((b, high, -low, np.zeros(extra)))
-    cost = np.concatenate((-wanted, np.full(extra, weight)))
-    square = sparse.csc_matrix((np.ones(n), np.arange(n), np.minimum(np.arange(n + extra + 1), n)))
-    square.resize(n + extra, n + extra)
+    cost = np.concatenate((-wanted, np.zeros(tied), np.full(len(over), weight)))
     options = clarabel.DefaultSettings()
     options.verbose = False
     options.max_threads = 1
-    cones = [clarabel.NonnegativeConeT(len(right))]
-    matrix = sparse.csc_matrix(dense)
+    options.equilibrate_enable = elastic  # ties and limits are of one size, the price is not
+    options.tol_gap_abs = options.tol_gap_rel = 1e-11  # of squares: set-points to their root
+    cones = [clarabel.ZeroConeT(tied), clarabel.NonnegativeConeT(len(right) - tied)]
     answer = clarabel.DefaultSolver(square, cost, matrix, right, cones, options).solve()
     if str(answer.status) not in {"Solved", "AlmostSolved"}:
         return None

@@ -168,16 +168,17 @@ def settle(
 
     ``peak_kw`` ``[..., n]`` is the month's highest mean power drawn before, by default none.
     """
+    from cosim.compiled import bill_row
+
     net, fills, losses = metered.net_kwh, clearing.fills_kwh, metered.loss_share_kwh
     retail, feed_in = prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh
-    short, long = prices.imbalance_eur_per_kwh
-    back, back_eur = _closed_out(clearing, metered)
+    (back, back_eur, supply, imbalance, supply_eur, imbalance_eur, losses_eur, baseline_eur,
+     wear_eur) = bill_row(
+        net, fills, clearing.payment_eur, metered.dead_share, metered.curtailed_kwh, losses, retail,
+        feed_in, *prices.imbalance_eur_per_kwh, metered.charge_kwh + metered.discharge_kwh,
+        population.wear_eur_per_kwh,
+    )  # fmt: skip
     held = fills + back
-    rest = net - held
-    # takes a fill back, and no more than is held
-    imbalance = np.minimum(np.maximum(rest, np.minimum(-held, 0.0)), np.maximum(-held, 0.0))
-    supply = rest - imbalance
-    losses_eur = losses * retail
     charged, others_eur = _charges(prices, metered, held, imbalance, peak_kw)
     return Bills(
         traded_kwh=fills,
@@ -188,31 +189,14 @@ def settle(
         curtailed_kwh=metered.curtailed_kwh,
         trade_eur=clearing.payment_eur,
         closeout_eur=back_eur,
-        supply_eur=supply * np.where(supply > 0.0, retail, feed_in),
-        imbalance_eur=imbalance * np.where(imbalance > 0.0, short, long),
+        supply_eur=supply_eur,
+        imbalance_eur=imbalance_eur,
         losses_eur=losses_eur,
         **charged,
-        baseline_eur=net * np.where(net > 0.0, retail, feed_in) + losses_eur + others_eur,
-        wear_eur=(metered.charge_kwh + metered.discharge_kwh) * population.wear_eur_per_kwh,
-        co2_kg=_co2(rest, metered, prices),
+        baseline_eur=baseline_eur + others_eur,
+        wear_eur=wear_eur,
+        co2_kg=_co2(net - held, metered, prices),
     )
-
-
-def _closed_out(clearing: Clearing, metered: Metered) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is handed back of the fills [kWh] and of the payments [EUR] ``[..., n]``.
-
-    The part of seconds without supply, and then what was sold and is missing because PV was
-    curtailed: the supplier takes over both at the clearing price.
-    """
-    fills, paid, dead = clearing.fills_kwh, clearing.payment_eur, metered.dead_share
-    energy = -fills * dead
-    money = -paid * dead
-    if not metered.curtailed_kwh.any():
-        return energy, money
-    sold = np.maximum(-(fills + energy), 0.0)
-    missing = np.clip(metered.net_kwh + sold, 0.0, np.minimum(sold, metered.curtailed_kwh))
-    share = missing / np.where(sold > 0.0, sold, 1.0)
-    return energy + missing, money - (paid + money) * share
 
 
 def _charges(

@@ -20,6 +20,14 @@ from cosim.projection import Forecast, NetworkGuard, Projection, project
 from cosim.reason import Reason
 from cosim.settlement import Bills, Prices, settle
 
+#: what no mechanism may do; the first stands for nothing
+FAULTS = (
+    "",
+    "a fill exceeds its order",
+    "it pays out more than it takes in, or what is no number",
+    "its volume is not the energy bought",
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Meddling:
@@ -311,15 +319,9 @@ def _cleared(market: Market, book: Orders, prices: Prices) -> Clearing:
 
 def _wrong(quantity: np.ndarray, clearing: Clearing) -> str:
     """Return what no mechanism may do and this one did; empty where all is well."""
+    from cosim.compiled import clearing_fault
+
     fills, paid = clearing.fills_kwh, clearing.payment_eur
     if fills.shape != quantity.shape or paid.shape != quantity.shape:
         return f"fills and payments have shapes {fills.shape} and {paid.shape}"
-    if (fills * quantity < 0.0).any() or not (np.abs(fills) <= np.abs(quantity)).all():
-        return "a fill exceeds its order"
-    scale = 1e-9 * np.maximum(1.0, np.abs(fills).sum(-1))
-    if (paid.sum(-1) < -scale).any():
-        return "it pays out more than it takes in"
-    bought = np.maximum(fills, 0.0).sum(-1)
-    if not (np.abs(clearing.volume_kwh - bought) <= scale).all():
-        return "its volume is not the energy bought"
-    return ""
+    return FAULTS[int(np.max(clearing_fault(quantity, fills, paid, clearing.volume_kwh)))]

@@ -36,6 +36,7 @@ class Broken(Market):
             "volume": lambda: replace(cleared, volume_kwh=-cleared.volume_kwh - 1.0),
             "shape": lambda: replace(cleared, fills_kwh=fills[:-1], payment_eur=paid[:-1]),
             "nan": lambda: replace(cleared, fills_kwh=fills * np.nan),
+            "nan paid": lambda: replace(cleared, payment_eur=paid * np.nan),
             "nothing": lambda: None,
             "raises": lambda: 1 / 0,
             "leaves": lambda: exit(0),
@@ -44,7 +45,8 @@ class Broken(Market):
 
 
 @pytest.mark.parametrize(
-    "fault", ["deficit", "overfill", "volume", "shape", "nan", "nothing", "raises", "leaves"]
+    "fault",
+    ["deficit", "overfill", "volume", "shape", "nan", "nan paid", "nothing", "raises", "leaves"],
 )
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_market_that_breaks_its_contract_ends_the_run_and_is_named(fault: str) -> None:

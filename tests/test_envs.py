@@ -30,6 +30,7 @@ from cosim.policy import Policy, PolicyContext
 from cosim.record import MemoryRecorder
 from cosim.seats import Seat
 from cosim.simulation import Simulation
+from cosim.training.board import logger_of
 from cosim.training.days import EVERY_DAY, blocks, drawn_episode, drawn_episodes, training_days
 from cosim.training.lane import TERMS, Lane, Purse, stored_value
 from cosim.training.signals import OBSERVED, reach_of, rewards_of, scaling_of
@@ -370,6 +371,7 @@ def test_ppo_learns_over_lanes_of_slots(calm: Case) -> None:
     env = vec_env(calm)
     model = PPO("MlpPolicy", env, n_steps=64, batch_size=96, n_epochs=1, seed=1, device="cpu")
     before = [p.detach().clone() for p in model.policy.parameters()]
+    model.set_logger(logger_of(None))
     model.learn(2 * 64 * env.num_envs)
     assert model.num_timesteps == 2 * 64 * env.num_envs
     changed = [bool((a != b).any()) for a, b in zip(before, model.policy.parameters(), strict=True)]

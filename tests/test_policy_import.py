@@ -76,6 +76,8 @@ def trained(case: str, folder: Path, **world: Any) -> tuple[Any, Any]:
     """Train for a few steps and save; return model and VecNormalize or None."""
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+    from cosim.training.board import logger_of
+
     name, policy, options, normalised = CASES[case]
     torch.manual_seed(3)
     env: Any = DummyVecEnv([lambda: World(**world)])
@@ -84,6 +86,7 @@ def trained(case: str, folder: Path, **world: Any) -> tuple[Any, Any]:
     model = getattr(sb3, name)(
         "MlpPolicy", env, seed=3, device="cpu", policy_kwargs=policy, **OPTIONS[name], **options
     )
+    model.set_logger(logger_of(None))  # the library's own would leave a folder behind
     model.learn(128 if name == "PPO" else 40)
     model.save(folder / "model.zip")
     if normalised:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
-from cosim.feeder.limits import breaches
-from cosim.projection import least_change
+from cosim.feeder.feeder import Feeder
+from cosim.feeder.limits import Limits, breaches
+from cosim.feeder.linear import Entries
+from cosim.feeder.sources import load_network
+from cosim.feeder.state import GridState
+from cosim.population import Population
+from cosim.projection import (
+    TOLERANCE_PERCENT,
+    TOLERANCE_PU,
+    Forecast,
+    NetworkGuard,
+    Ties,
+    _Problem,
+    least_change,
+    project,
+)
 from cosim.reason import Reason
 
 
@@ -67,6 +82,125 @@ def test_what_keeps_the_limits_is_let_be() -> None:
     np.testing.assert_allclose(kept, wanted, atol=1e-6)
     none = np.zeros((0, 2))
     assert np.array_equal(least_change(wanted, wanted, wanted, none, np.zeros(0)), wanted)
+
+
+FEEDERS = ("create_kerber_landnetz_freileitung_1", "create_kerber_dorfnetz")
+
+
+def entries(matrix: np.ndarray) -> Entries:
+    row, column = np.indices(matrix.shape).reshape(2, -1)
+    return Entries(row, column, matrix.ravel())
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=60)
+def test_tied_unknowns_change_nothing_but_the_form(seed: int) -> None:
+    """The programme with unknowns beside the set-points, and with these eliminated."""
+    wanted, low, high, a, b = problem(seed)
+    draw = np.random.default_rng(seed)
+    n, k = len(wanted), len(b) + int(draw.integers(0, 4))
+    matrix = np.eye(k) + 0.3 * draw.normal(size=(k, k)) / np.sqrt(k)
+    drawn, right = draw.normal(size=(k, n)), draw.normal(size=k)
+    follow = np.linalg.solve(matrix, np.column_stack((drawn, right)))  # u = follow @ (-x, 1)
+    beside = draw.normal(size=(len(b), k))
+    own = a + beside @ follow[:, :n]
+    ties = Ties(k, entries(np.hstack((drawn, matrix))), right)
+    found = least_change(
+        wanted, low, high, entries(np.hstack((own, beside))), b + beside @ follow[:, n], ties
+    )
+    np.testing.assert_allclose(found, least_change(wanted, low, high, a, b), atol=1e-6)
+
+
+def stressed(
+    name: str, seed: int, n: int, population_of: Any
+) -> tuple[Population, NetworkGuard, Forecast, np.ndarray]:
+    """Return batteries that charge all at once, on limits which that breaks."""
+    network = load_network("pandapower", name)
+    feeder, draw = Feeder(network), np.random.default_rng(seed)
+    others = np.setdiff1d(np.arange(len(network.buses)), [network.slack_bus])
+    people = replace(population_of(n), bus=draw.choice(others, n))
+    high = draw.uniform(1.0, 4.0, n)
+    load = draw.uniform(0.0, 1.0, n)
+
+    def state(battery_kw: np.ndarray) -> GridState:
+        p = np.bincount(people.bus, -load - battery_kw, len(network.buses))
+        return feeder.solve(p, 0.3 * np.bincount(people.bus, -load, len(network.buses)))
+
+    idle, full = state(0.0 * high), state(high)
+    share = draw.uniform(0.3, 0.9)
+    limits = Limits(
+        float(np.nanmin(idle.vm_pu) * (1 - share) + np.nanmin(full.vm_pu) * share),
+        1.2,
+        float(idle.line_loading_percent.max() * (1 - share)
+              + full.line_loading_percent.max() * share),
+        100.0 * len(others),
+    )  # fmt: skip
+    expected = Forecast(load, 0.3 * load, 0.0 * load, -high, high)
+    return people, NetworkGuard(feeder, limits), expected, high
+
+
+@given(st.integers(0, 10_000), st.sampled_from(FEEDERS))
+@settings(max_examples=25)
+def test_limits_are_kept_on_real_feeders(population_of: Any, seed: int, name: str) -> None:
+    people, guard, expected, high = stressed(name, seed, 12, population_of)
+    found = project(people, guard, expected, high)
+    assert found is not None and found.broken > 0
+    assert found.solved and found.left == 0.0
+    assert (found.battery_kw <= high).all() and (found.battery_kw >= -high).all()
+    buses = len(guard.feeder.network.buses)
+    p = np.bincount(people.bus, -expected.load_kw - found.battery_kw, buses)
+    state = guard.feeder.solve(p, np.bincount(people.bus, -expected.load_kvar, buses))
+    assert np.nanmin(state.vm_pu) >= guard.limits.vm_min_pu - TOLERANCE_PU
+    assert state.line_loading_percent.max() <= guard.limits.line_percent + TOLERANCE_PERCENT
+    assert project(people, guard, expected, found.battery_kw) is None
+    assert project(people, guard, expected, 0.0 * high) is None
+
+
+@given(st.integers(0, 10_000), st.sampled_from(FEEDERS))
+@settings(max_examples=15)
+def test_a_round_finds_what_a_dense_programme_of_slopes_finds(
+    population_of: Any, seed: int, name: str
+) -> None:
+    """Slopes as differences of the load flow, and no unknowns but the set-points."""
+    people, guard, expected, high = stressed(name, seed, 6, population_of)
+    problem = _Problem(people, guard, expected)
+    excess = problem.excess(high)
+    rows = excess > 1.0
+    found = problem.nearest(high, high, excess, rows)
+    step = 1e-3 * np.eye(6)
+    a = np.column_stack(
+        [(problem.excess(high + d)[rows] - problem.excess(high - d)[rows]) / 2e-3 for d in step]
+    )
+    other = least_change(high, -high, high, a, a @ high - excess[rows])
+    np.testing.assert_allclose(found, other, atol=1e-5)
+
+
+def test_hopeless_limits_are_broken_as_little_as_can_be(population_of: Any) -> None:
+    people, guard, expected, high = stressed(FEEDERS[0], 5, 12, population_of)
+    hopeless = replace(guard, limits=replace(guard.limits, vm_min_pu=1.15))
+    found = project(people, hopeless, expected, high)
+    assert found is not None and found.solved and found.left > 0.0
+    np.testing.assert_allclose(found.battery_kw, -high, atol=1e-4)  # all that they have
+
+
+def test_a_meshed_feeder_is_projected_too(population_of: Any) -> None:
+    people, guard, expected, high = stressed("case33bw", 3, 12, population_of)
+    for name in sorted(guard.feeder.topology.open_lines)[:2]:
+        guard.feeder.close_line(name)
+    assert guard.feeder.engine == "pandapower"
+    buses = len(guard.feeder.network.buses)
+
+    def lowest(battery_kw: np.ndarray) -> float:
+        p = np.bincount(people.bus, -expected.load_kw - battery_kw, buses)
+        q = np.bincount(people.bus, -expected.load_kvar, buses)
+        return float(np.nanmin(guard.feeder.solve(p, q).vm_pu))
+
+    high = 100.0 * high
+    expected = replace(expected, low_kw=-high, high_kw=high)
+    limits = Limits(0.5 * (lowest(high) + lowest(0.0 * high)), 1.2, 1e9, 1e9)
+    found = project(people, NetworkGuard(guard.feeder, limits), expected, high)
+    assert found is not None and found.left == 0.0
+    assert lowest(found.battery_kw) == pytest.approx(limits.vm_min_pu, abs=2 * TOLERANCE_PU)
 
 
 CASE: dict[str, Any] = {
@@ -138,7 +272,6 @@ def test_the_projection_is_what_a_general_solver_finds_on_the_feeder(
     """Against SLSQP on the load flow itself, not on its linearisation."""
     from cosim.case import network_guard
     from cosim.physics.battery import feasible_range_kw
-    from cosim.projection import Forecast, project
 
     case = tight(village, network="project")
     guard = network_guard(case, case.feeder)

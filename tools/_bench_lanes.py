@@ -176,6 +176,8 @@ def _ppo_s(env: SharedVecEnv) -> tuple[float, float]:
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import BaseCallback
 
+    from cosim.training.board import logger_of
+
     marks: list[float] = []
 
     class Watch(BaseCallback):
@@ -192,6 +194,7 @@ def _ppo_s(env: SharedVecEnv) -> tuple[float, float]:
 
     model = PPO("MlpPolicy", env, n_steps=LEARNER_STEPS, batch_size=4096, n_epochs=5, seed=1,
                 device="cpu")  # fmt: skip
+    model.set_logger(logger_of(None))
     model.learn(LEARNER_STEPS * env.num_envs, callback=Watch())
     end, steps = time.perf_counter(), LEARNER_STEPS * env.num_envs
     return (marks[1] - marks[0]) / steps, (end - marks[1]) / steps

@@ -11,7 +11,18 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tools._bench_common import BenchmarkError, Row, Sample, World, digits, load, recorded_run
+import numpy as np
+
+from tools._bench_common import (
+    BenchmarkError,
+    Row,
+    Sample,
+    World,
+    digits,
+    load,
+    recorded_run,
+    sampled,
+)
 
 if TYPE_CHECKING:
     from cosim.case import Case
@@ -67,6 +78,30 @@ def parts_rows(world: World) -> Iterator[Row]:
     recorded = Sample(tuple(disk)).times(scale)
     yield Row("an interval, recorded on disk", "us", recorded,
               note=f"{digits(recorded.median - whole.median)} us more")  # fmt: skip
+    yield projection_row(case)
+
+
+def projection_row(case: Case) -> Row:
+    """Tell what a joint projection costs: all batteries charge, limits half way from idle."""
+    from cosim.feeder.limits import Limits
+    from cosim.projection import Forecast, NetworkGuard, project
+
+    people, load_kw = case.population, case.profiles.load_kw[0]
+    full, nothing = people.rating_kw, 0.0 * people.rating_kw
+    p_kw = np.stack([-load_kw, -load_kw - full])
+    p_kw = np.stack([np.bincount(people.bus, row, len(case.network.buses)) for row in p_kw])
+    state = case.feeder.solve(p_kw, 0.0 * p_kw)
+    lowest, line = np.nanmin(state.vm_pu, axis=-1).mean(), state.line_loading_percent.max(-1).mean()
+    trafo = state.trafo_loading_percent.max(-1).mean()
+    guard = NetworkGuard(case.feeder, Limits(lowest, 1.2, line, trafo))
+    expected = Forecast(load_kw, nothing, nothing, -full, full)
+    found = project(people, guard, expected, full)
+    if found is None or found.left > 0.0:
+        raise BenchmarkError("the projection had nothing to do, or could not do it")
+    sample = sampled(lambda: project(people, guard, expected, full), 9).times(1e3)
+    note = f"{(full > 0.0).sum()} batteries, {found.broken} limits, rounds: {found.rounds}"
+    return Row("a projection, where limits are in danger", "ms", sample, note=note)
+
 
 
 class Stopwatch:

@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from cosim.errors import InputError, Problem, RunError
 from cosim.feeder.checks import Memory
+from cosim.feeder.linear import LinearFlow, LinearModel, linear_model
 from cosim.feeder.network import Network
 from cosim.feeder.pandapower_engine import PandapowerEngine
-from cosim.feeder.settings import Ratings, check_name, checked_settings
+from cosim.feeder.settings import Ratings, check_name, checked_settings, percent_per_pu
 from cosim.feeder.state import Floats, GridState, Layout, SolveStatus, dead_rows, state_from_rows
 from cosim.feeder.topology import Topology, Walk, base_topology, closed_branches, walk
 
@@ -86,6 +87,7 @@ class Feeder:
         self._steps_since_check = 0
         self._topology = base_topology(network)
         self._operations: dict[Topology, _Operation] = {}
+        self._linear: dict[Topology, LinearModel] = {}
         self._checked: set[Topology] = set()
         self._current: _Operation | None = None  # set once checked, cleared by switching
         self._ready()
@@ -176,6 +178,24 @@ class Feeder:
             self._verify_when_due(p, q, state)
         return state
 
+    def linear(self, p_kw: Floats, q_kvar: Floats) -> LinearFlow | None:
+        """Return the load flow linearised at injections ``[b]``, None where it has no state."""
+        operation = self._current or self._ready()
+        if operation.engine is None:
+            return None
+        network, nodes = self.network, len(self.network.node_vn_kv)
+        v_pu = operation.engine.node_voltages_pu(p_kw, q_kvar, nodes)
+        if np.isnan(v_pu[network.slack_node]):
+            return None
+        if self._topology not in self._linear:
+            scale = percent_per_pu(network, self.settings)
+            self._linear[self._topology] = linear_model(network, operation.walk, scale)
+        p, q = (
+            np.bincount(network.bus_node, np.where(operation.dead, 0.0, x), minlength=nodes)
+            for x in (p_kw, q_kvar)
+        )
+        return self._linear[self._topology].at(v_pu, p + 1j * q)
+
     def _rows(self, operation: _Operation, p: Floats, q: Floats) -> Floats:
         """Return rows of results ``[..., width]``."""
         if operation.engine is None:
@@ -240,10 +260,9 @@ class Feeder:
 
     def _tree(self, tree: Walk) -> TreeEngine:
         """Return the compiled engine of a radial topology."""
-        from cosim.feeder.tree import percent_per_pu, tree_engine
+        from cosim.feeder.tree import tree_engine
 
-        settings = self.settings
-        scale = percent_per_pu(self.network, settings.line_rating_ka, settings.trafo_rating_kva)
+        settings, scale = self.settings, percent_per_pu(self.network, self.settings)
         return tree_engine(self.network, tree, settings.slack_v_pu, scale, settings.tolerance_pu)
 
     def _reference(self, topology: Topology) -> PandapowerEngine:

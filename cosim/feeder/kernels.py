@@ -265,15 +265,15 @@ def finish(
 
 
 @nb.njit(
-    nb.void(I1, I1, I2, F2, R2, nb.f8, nb.f8, nb.f8, R1, R1, F1),
+    nb.void(I1, I1, I2, F2, R2, nb.f8, nb.f8, nb.f8, R1, R1, F2, F1),
     cache=True,
     error_model="numpy",
 )
-def solve_one(parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu, p_kw, q_kvar, row):
-    """Solve one step: injections ``[b]`` to a zeroed row of results."""
-    k = len(parent)
-    s = np.zeros((k, 2))
-    v = np.empty((k, 2))
+def solve_nodes(
+    parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu, p_kw, q_kvar, v, row
+):
+    """Solve one step: injections ``[b]`` to node voltages ``v`` and a zeroed row of results."""
+    s = np.zeros((len(parent), 2))
     for j in range(len(place)):
         i = place[j]
         if i >= 0:
@@ -285,6 +285,19 @@ def solve_one(parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu,
         parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu,
         s, v, row, iterations, change,
     )  # fmt: skip
+
+
+@nb.njit(
+    nb.void(I1, I1, I2, F2, R2, nb.f8, nb.f8, nb.f8, R1, R1, F1),
+    cache=True,
+    error_model="numpy",
+)
+def solve_one(parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu, p_kw, q_kvar, row):
+    """Solve one step: injections ``[b]`` to a zeroed row of results."""
+    v = np.empty((len(parent), 2))
+    solve_nodes(
+        parent, place, ends, node, branch, base_kw, slack_b, tolerance_pu, p_kw, q_kvar, v, row
+    )
 
 
 @nb.njit(nb.void(R1, F1, F1, F1, F1), cache=True, error_model="numpy")

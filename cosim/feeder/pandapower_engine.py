@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cosim.feeder.network import Network
-from cosim.feeder.state import Floats, Layout, SolveStatus
+from cosim.feeder.state import Complexes, Floats, Layout, SolveStatus
 from cosim.feeder.topology import Topology
 
 TOLERANCES_PU = (  # asked for in turn: rounding forbids the tightest on some nets
@@ -54,18 +54,36 @@ class PandapowerEngine:
 
     def solve_one(self, p_kw: Floats, q_kvar: Floats) -> Floats:
         """Return the row of results of one step, injections ``[b]``."""
-        net = self._prepared_net(p_kw, q_kvar)
-        for tolerance_pu, status in TOLERANCES_PU:
-            if _runs(net, tolerance_pu * net.sn_mva):
-                return self._row(net, status)
+        net, status = self._solved_net(p_kw, q_kvar)
+        if status != SolveStatus.COLLAPSE:
+            return self._row(net, status)
         row = np.full(self.layout.width, np.nan)
         row[-2:] = MAX_ITERATIONS, SolveStatus.COLLAPSE
         return row
+
+    def node_voltages_pu(self, p_kw: Floats, q_kvar: Floats, nodes: int) -> Complexes:
+        """Return the voltages ``[n]`` of one step, NaN where dead or without a solution."""
+        net, status = self._solved_net(p_kw, q_kvar)
+        voltages = np.full(nodes, np.nan, dtype=np.complex128)
+        if status != SolveStatus.COLLAPSE:
+            size, angle = net.res_bus.vm_pu.to_numpy(), net.res_bus.va_degree.to_numpy()
+            alive = np.isfinite(size)
+            bus_v = size * np.exp(1j * np.deg2rad(angle))
+            voltages[self._network.bus_node[alive]] = bus_v[alive]
+        return voltages
 
     def solve_many(self, p_kw: Floats, q_kvar: Floats) -> Floats:
         """Return the rows of results of many steps, injections ``[lanes, b]``."""
         rows = [self.solve_one(p, q) for p, q in zip(p_kw, q_kvar, strict=True)]
         return np.array(rows).reshape(-1, self.layout.width)
+
+    def _solved_net(self, p_kw: Floats, q_kvar: Floats) -> tuple[Any, SolveStatus]:
+        """Return the shared reference net with its results, and how it was solved."""
+        net = self._prepared_net(p_kw, q_kvar)
+        for tolerance_pu, status in TOLERANCES_PU:
+            if _runs(net, tolerance_pu * net.sn_mva):
+                return net, status
+        return net, SolveStatus.COLLAPSE
 
     def _prepared_net(self, p_kw: Floats, q_kvar: Floats) -> Any:
         """Return the shared reference net, set to this topology, slack and injection."""

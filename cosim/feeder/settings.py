@@ -62,6 +62,18 @@ def checked_settings(
     return Settings(engine, slack, lines, trafos, float(tolerance_pu), int(verify_every))
 
 
+def percent_per_pu(network: Network, settings: Settings) -> Floats:
+    """Return loading in percent per unit current at either end of each branch, ``[m, 2]``."""
+    ka_per_pu = network.base_mva / (math.sqrt(3) * network.node_vn_kv[network.branch_nodes])
+    scale = np.zeros_like(ka_per_pu)
+    rows = network.line_branch
+    scale[rows] = 100.0 * ka_per_pu[rows] / settings.line_rating_ka[:, None]
+    rows = network.trafo_branch
+    rated_mva = settings.trafo_rating_kva[:, None] / 1e3
+    scale[rows] = 100.0 * ka_per_pu[rows] * math.sqrt(3) * network.trafo_vn_kv / rated_mva
+    return scale
+
+
 def check_name(name: str, known: Iterable[str], kind: str) -> None:
     """Raise ``InputError`` unless the name is known."""
     if name not in known:

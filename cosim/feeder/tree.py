@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,13 @@ from numpy.typing import NDArray
 
 from cosim.feeder import kernels
 from cosim.feeder.network import Network
-from cosim.feeder.state import Floats, Layout
+from cosim.feeder.state import Complexes, Floats, Layout, SolveStatus
 from cosim.feeder.topology import Ints, Walk
 
 Array = NDArray[Any]
 _solve_one: Any = kernels.solve_one
 _solve_many: Any = kernels.solve_many
+_solve_nodes: Any = kernels.solve_nodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,7 @@ class TreeEngine:
     """A radial topology, ready to solve; arrays as the kernels describe them."""
 
     layout: Layout
+    order: Ints  # [k], the live nodes as the kernels number them
     constants: tuple[Any, ...]  # the leading arguments of the kernels
 
     def solve_one(self, p_kw: Floats, q_kvar: Floats) -> Floats:
@@ -37,6 +38,15 @@ class TreeEngine:
         rows = np.zeros((len(p_kw), self.layout.width))
         _solve_many(*self.constants, p_kw, q_kvar, rows)
         return rows
+
+    def node_voltages_pu(self, p_kw: Floats, q_kvar: Floats, nodes: int) -> Complexes:
+        """Return the voltages ``[n]`` of one step, NaN where dead or without a solution."""
+        row, v = np.zeros(self.layout.width), np.empty((len(self.order), 2))
+        _solve_nodes(*self.constants, p_kw, q_kvar, v, row)
+        voltages = np.full(nodes, np.nan, dtype=np.complex128)
+        if row[-1] != SolveStatus.COLLAPSE:
+            voltages[self.order] = v.view(np.complex128)[:, 0]
+        return voltages
 
 
 def tree_engine(
@@ -62,7 +72,7 @@ def tree_engine(
         float(network.node_shunt_pu[network.slack_node].imag),
         tolerance_pu,
     )
-    return TreeEngine(layout, constants)
+    return TreeEngine(layout, tree.order, constants)
 
 
 def _frozen(array: Array) -> Array:
@@ -121,15 +131,3 @@ def _ends(network: Network, tree: Walk, position: Ints, layout: Layout) -> Ints:
     column[network.trafo_branch, 1] = layout.line_p + layout.lines + np.arange(layout.trafos)
     ends = position[network.branch_nodes[tree.branches]].reshape(-1, 2)
     return np.concatenate([ends, column[tree.branches]], axis=1)
-
-
-def percent_per_pu(network: Network, line_ka: Floats, trafo_kva: Floats) -> Floats:
-    """Return loading in percent per unit current at either end of each branch, ``[m, 2]``."""
-    ka_per_pu = network.base_mva / (math.sqrt(3) * network.node_vn_kv[network.branch_nodes])
-    scale = np.zeros_like(ka_per_pu)
-    rows = network.line_branch
-    scale[rows] = 100.0 * ka_per_pu[rows] / line_ka[:, None]
-    rows = network.trafo_branch
-    rated_mva = trafo_kva[:, None] / 1e3
-    scale[rows] = 100.0 * ka_per_pu[rows] * math.sqrt(3) * network.trafo_vn_kv / rated_mva
-    return scale

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cosim.training import checkpoint
+from cosim.training.board import logger_of
 from cosim.training.checkpoint import Checkpoint
 from cosim.training.settings import Algorithm, Settings
 from cosim.training.vec_env import Place, SharedVecEnv
@@ -98,9 +99,7 @@ def learn(
             logbook.take_up(model, checkpoint.read(plan.folder, plan.asked))
         left = plan.slot_steps - model.num_timesteps
         if left > 0:
-            callback = logbook.callback()
-            model.learn(left, callback=callback, reset_num_timesteps=not resume)
-            logbook.finished(model)
+            _lived(model, left, logbook, resume)
         return Learnt(
             model.policy, logbook.seen, logbook.curve, model.num_timesteps, logbook.wall_s
         )
@@ -108,10 +107,22 @@ def learn(
         torch.set_num_threads(threads)
 
 
+def _lived(model: Any, left: int, logbook: _Logbook, resume: bool) -> None:
+    """Let a model learn for so many slot steps."""
+    logger = logger_of(logbook.plan.tensorboard, logbook.decided(model) + 1 if resume else 0)
+    model.set_logger(logger)
+    try:  # the library's own log would stand at steps of its own
+        model.learn(
+            left, callback=logbook.callback(), log_interval=None, reset_num_timesteps=not resume
+        )
+        logbook.finished(model)
+    finally:
+        logger.close()
+
+
 def _model(env: SharedVecEnv, plan: Plan) -> Any:
     """Return the untrained model."""
     from stable_baselines3 import PPO, SAC
-    from stable_baselines3.common.logger import configure
     from torch import nn
 
     model: Any
@@ -127,7 +138,7 @@ def _model(env: SharedVecEnv, plan: Plan) -> Any:
     else:
         own = chosen.ppo.model_dump()
         rate, end = own.pop("learning_rate"), own.pop("learning_rate_end")
-        spread = own.pop("log_std_init")
+        spread, fixed = own.pop("log_std_init"), own.pop("log_std_end") is not None
         nets["vf"] = list(chosen.critic_layers)
         own["batch_size"] = divisor(own["n_steps"] * env.num_envs, own["batch_size"])
         kwargs = {"net_arch": nets, "log_std_init": spread, "activation_fn": nn.Tanh}
@@ -135,9 +146,20 @@ def _model(env: SharedVecEnv, plan: Plan) -> Any:
             "MlpPolicy", env, seed=plan.seed, device="cpu", policy_kwargs=kwargs,
             learning_rate=lambda left: end + (rate - end) * left, **own,
         )  # fmt: skip
-    if plan.tensorboard is not None:
-        model.set_logger(configure(str(plan.tensorboard), ["tensorboard"]))
+        model.policy.log_std.requires_grad_(not fixed)
     return model
+
+
+def _explore(model: Any, plan: Plan) -> None:
+    """Set how far a learner strays in the next rollout, where that is not learnt.
+
+    What is learnt falls as soon as noise costs more than it finds, and with it every further step:
+    a policy a few percent from the best may be frozen there.
+    """
+    begin, end = plan.settings.ppo.log_std_init, plan.settings.ppo.log_std_end
+    if end is not None and plan.algorithm != "sac":
+        share = min(1.0, model.num_timesteps / plan.slot_steps)
+        model.policy.log_std.data.fill_(begin + (end - begin) * share)
 
 
 def divisor(number: int, most: int) -> int:
@@ -204,6 +226,7 @@ class _Logbook:
         self.rollouts += 1
         draw = f"{self.plan.seed}\x1flearner\x1frollout\x1f{self.rollouts}"
         seed = int.from_bytes(hashlib.sha256(draw.encode()).digest()[:4], "little")
+        _explore(model, self.plan)
         set_random_seed(seed)
         model.action_space.seed(seed)
 
@@ -222,8 +245,7 @@ class _Logbook:
             raise StoppedError
         if steps % 16 == 0:
             mean = sum(self.sums.values()) / max(1, self.count)
-            decided = model.num_timesteps * self.env.agents_each
-            self.told(News(decided, self.wall_s, mean))
+            self.told(News(self.decided(model), self.wall_s, mean))
 
     def finished(self, model: Any) -> None:
         """Add what is left to the curve, and write the last checkpoint."""
@@ -243,6 +265,10 @@ class _Logbook:
         self.seen, self.curve = found.seen, list(found.curve)
         self.sums, self.count = dict(found.sums), found.count
 
+    def decided(self, model: Any) -> int:
+        """Return how many decisions of single prosumers were made."""
+        return int(model.num_timesteps) * self.env.agents_each
+
     def _spacing(self, slots: int) -> int:
         return max(1, self.plan.slot_steps // slots // KEPT)
 
@@ -253,14 +279,13 @@ class _Logbook:
     def _note(self, model: Any) -> None:
         """Add a row to the learning curve."""
         means = {name: total / self.count for name, total in self.sums.items()}
-        decided = float(model.num_timesteps * self.env.agents_each)
-        row = {"steps": decided, "wall_s": round(self.wall_s, 3), "reward": sum(means.values())}
-        self.curve.append(row | means)
+        decided = self.decided(model)
+        row = {"wall_s": round(self.wall_s, 3), "reward": sum(means.values())} | means
+        self.curve.append({"steps": float(decided)} | row)
         self.sums, self.count = {}, 0
-        for name, value in self.curve[-1].items():
+        for name, value in row.items():
             model.logger.record(f"cosim/{name}", value)
-        if not _on_policy(model):
-            model.logger.dump(model.num_timesteps)
+        model.logger.dump(decided)
 
     def _state(self, model: Any) -> Checkpoint:
         return Checkpoint(

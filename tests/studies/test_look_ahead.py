@@ -112,7 +112,7 @@ def test_a_threshold_on_tomorrow_is_seen(days: Callable[..., Case]) -> None:
 
     def peek(simulation: Simulation, k: int) -> float:
         coming = simulation.case.profiles.load_kw[k + 1 :]
-        return float(coming.size > 0 and coming.mean() > 1.5 * usual)
+        return float(len(coming) >= PER_DAY and coming.mean() > 1.5 * usual)
 
     assert not looking(case, peek, Trial(0, 2, 1)).holds
 
