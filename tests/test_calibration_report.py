@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import t as student
@@ -20,7 +22,7 @@ from cosim.safety.fit import (
 )
 from cosim.safety.report import Detection, detections, false_alarms
 from cosim.safety.value import Outcome
-from cosim.safety.worth import _worth, value_table
+from cosim.safety.worth import _worth, held_out, value_table
 from cosim.supervisor import Statistics
 from cosim.training.days import Kind
 
@@ -224,3 +226,19 @@ def test_what_stands_starts_anew_at_civil_midnight() -> None:
     seen.observations[:, -2:] = 10.0  # two of the last two are above, if they are of one day
     kept = persistent(plain(50.0, k=2, m=2), seen)[:, -1, 0]
     assert (kept > 50.0).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("days", "count", "expected"),
+    [(None, 3, [2, 6, 14]), (None, 1, [2]), ([10, 6, 7, 10, 99], 2, [6, 10])],
+)
+def test_the_value_is_taken_on_test_days_alone(
+    days: list[int] | None, count: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evenly from them; no day of training or calibration, and none beyond the last."""
+    part = np.array([Kind.TRAIN, Kind.CALIBRATE, Kind.TEST, Kind.NEITHER] * 5)
+    monkeypatch.setattr("cosim.safety.worth.kinds", lambda case: part)
+    case: Any = None
+    assert held_out(case, days, count) == expected
+    with pytest.raises(InputError, match="of the 2 that are held out"):
+        held_out(case, [0, 1, 2, 3, 6], 3)
