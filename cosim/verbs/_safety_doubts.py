@@ -59,14 +59,13 @@ def without_effect(case: Case) -> Iterator[tuple[Path, str]]:
 
 
 def _sees(case: Case, swap: Disturbance) -> bool:
-    """Return whether any policy that a swap hits sees one of its features."""
+    """Return whether any policy that a swap hits, or its stand-in, sees one of its features."""
     groups = _listed(swap, "groups")
     rows = case.population.rows_of(set(groups)) if groups else np.arange(len(case.population))
-    return any(
-        set(_listed(swap, "features")) & set(seat.policy.features)
-        for seat in case.seats
-        if np.isin(seat.rows, rows).any()
-    )
+    seats = [seat for seat in case.seats if np.isin(seat.rows, rows).any()]
+    seen = {name for seat in seats for name in seat.policy.features}
+    seen |= {name for seat in seats if (s := seat.supervisor) for name in s.rule.features}
+    return bool(seen & set(_listed(swap, "features")))
 
 
 def _sent_during(case: Case, limit: Disturbance, delay: Disturbance) -> bool:
