@@ -16,7 +16,7 @@ from cosim.population import Population
 from cosim.reason import SUPERVISED, Reason
 from cosim.record import MemoryRecorder
 from cosim.record.day import Day, Scope, stack
-from cosim.record.facts import _device_breaches
+from cosim.record.ledgers import device_breaches
 from cosim.record.tables import tables_of
 from cosim.simulation import Simulation
 from cosim.supervision import Supervision
@@ -246,12 +246,12 @@ def test_a_ramp_that_is_not_kept_is_found_in_recorded_energies(
         "steady_kw": power,
         "before_kw": np.concatenate((np.zeros((1, 1)), power[:-1])),
     }
-    found = _device_breaches(recorded, home, HOURS)[:, 0]
+    found = device_breaches(recorded, home, HOURS)[:, 0]
     assert np.flatnonzero(found).tolist() == [2, 4]
     free = replace(home, ramp_kw=None)
-    assert not _device_breaches(recorded, free, HOURS).any()
+    assert not device_breaches(recorded, free, HOURS).any()
     shared = replace(home, inverter_kva=np.array([3.0]))  # at 3 kW it has no more room
-    assert np.flatnonzero(_device_breaches(recorded, shared, HOURS)[:, 0]).tolist() == [5, 8]
+    assert np.flatnonzero(device_breaches(recorded, shared, HOURS)[:, 0]).tolist() == [5, 8]
 
 
 def test_a_plant_without_its_ramp_is_found_out(village: Any) -> None:
