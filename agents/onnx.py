@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +121,19 @@ class Onnx(Policy):
         known = [card.parent.name for card in TRAINED.glob(f"*/{CARD}")]
         raise InputError(
             Problem(
-                f"no bundle '{self.bundle}': there is no {CARD} in it",
-                where=str(folder),
+                f"no bundle '{self.bundle}': {self._missed(places)}",
+                why=f"looked in {folder}, among those that come with the program, and here",
                 remedy=did_you_mean(self.bundle, known),
             )
         )
+
+    def _missed(self, places: list[Path]) -> str:
+        """Say what lies there instead of a bundle."""
+        if any(os.path.isdir(place) for place in places):
+            return f"there is no {CARD} in that folder"
+        if any(os.path.exists(place) for place in places):
+            return "it is a file, and no .zip archive"
+        return "there is no such folder or archive"
 
 
 def _untimely(card: Card, trained: str, here: str) -> InputError:

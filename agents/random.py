@@ -13,7 +13,7 @@ from cosim.policy import Policy, PolicyContext
 class Random(Policy):
     """Draws battery power within ``spread`` ratings and an order of up to ``spread`` positions."""
 
-    spread: float = Field(default=1.5, gt=0.0, description="width of the draws [-]")
+    spread: float = Field(default=1.5, gt=0.0, le=100.0, description="width of the draws [-]")
 
     features = ("rating_kw", "forecast_net_kw", "bid_limit_eur_per_kwh", "feed_in_eur_per_kwh")
     actions = ("battery_kw", "quantity_kwh", "price_eur_per_kwh")

@@ -11,11 +11,11 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from cosim import verbs
-from cosim.errors import CosimError, did_you_mean
+from cosim.errors import CosimError, OutputError, did_you_mean
 from cosim.verbs._parser import Parser
 
 INTERNAL, CANNOT_WRITE, INTERRUPTED, BROKEN_PIPE = 3, 74, 130, 141
@@ -80,16 +80,30 @@ def _overview() -> str:
 
 def _explained(error: BaseException) -> tuple[str, int]:
     """Return what to say about an error, and the exit code."""
+    stopped = any(isinstance(each, KeyboardInterrupt) for each in _led_to(error))
+    if stopped and not isinstance(error, OutputError):
+        return "interrupted", INTERRUPTED
     if isinstance(error, CosimError):
         return str(error), error.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", INTERRUPTED
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         place = f" '{error.filename}'" if error.filename else ""
         return f"cannot write{place}: {error.strerror}", CANNOT_WRITE
     words = " ".join(str(error).split())[:300]
     text = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return f"internal error ({text}); run with --debug for the traceback", INTERNAL
+
+
+def _led_to(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it was raised from or after.
+
+    Ctrl-C while a library is imported comes out of it as whatever the library makes of it.
+    """
+    seen: set[int] = set()
+    now: BaseException | None = error
+    while now is not None and id(now) not in seen:
+        seen.add(id(now))
+        yield now
+        now = now.__cause__ or now.__context__
 
 
 def _fill_closed_streams() -> None:

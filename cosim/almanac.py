@@ -39,11 +39,17 @@ class _Told(NamedTuple):
     feed_in_eur_per_kwh: np.ndarray
     worth_eur_per_kwh: np.ndarray
     read_ahead: Callable[[], np.ndarray]
+    read_feed_in_ahead: Callable[[], np.ndarray]
     price_age_s: np.ndarray | float = 0.0
     measurement_age_s: np.ndarray | float = 0.0
 
 
-def _true(sensed: Sensed, prices: Prices, read_ahead: Callable[[], np.ndarray]) -> _Told:
+def _true(
+    sensed: Sensed,
+    prices: Prices,
+    read_ahead: Callable[[], np.ndarray],
+    read_feed_in_ahead: Callable[[], np.ndarray],
+) -> _Told:
     """Return the truth."""
     return _Told(
         sensed.load_kw,
@@ -54,15 +60,16 @@ def _true(sensed: Sensed, prices: Prices, read_ahead: Callable[[], np.ndarray]) 
         prices.feed_in_eur_per_kwh,
         prices.worth_eur_per_kwh,
         read_ahead,
+        read_feed_in_ahead,
     )
 
 
 def _heard(hear: Hearing, true: _Told, decide_s: int) -> _Told:
     """Return what faults let through of the truth."""
-    *values, read_ahead = true[:8]
+    values = (*true[:7], true.read_ahead(), true.read_feed_in_ahead())
     names = (*SENSORS, *PRICES)
-    found = hear(dict(zip(names, (*values, read_ahead()), strict=True)))
-    load, pv, energy, vm, drawn, feed_in, worth, ahead = (found[name].value for name in names)
+    found = hear(dict(zip(names, values, strict=True)))
+    load, pv, energy, vm, drawn, feed_in, worth, *ahead = (found[name].value for name in names)
     return _Told(
         load,
         pv,
@@ -71,7 +78,8 @@ def _heard(hear: Hearing, true: _Told, decide_s: int) -> _Told:
         drawn,
         feed_in,
         worth,
-        partial(np.asarray, ahead),
+        partial(np.asarray, ahead[0]),
+        partial(np.asarray, ahead[1]),
         age_s(found, PRICES, decide_s),
         age_s(found, SENSORS, decide_s),
     )
@@ -156,7 +164,7 @@ class Almanac:
         most_kw = pv_most_kw(self._case.population, factor("pv_share"))
         expect = partial(self._expected, k, turn, factor, draws, most_kw)
         load, pv = told_of = expect(sensed.load_kw, sensed.pv_kw)
-        told = _true(sensed, prices, partial(self._ahead, k))
+        told = _true(sensed, prices, partial(self._ahead, k), partial(self._feed_in_ahead, k))
         if hear is not None:
             told = _heard(hear, told, self.decide_s(k, turn))
             told_of = expect(told.load_kw, told.pv_kw)
@@ -212,6 +220,7 @@ class Almanac:
             feed_in_eur_per_kwh=told.feed_in_eur_per_kwh,
             bid_limit_eur_per_kwh=told.worth_eur_per_kwh,
             read_ahead=told.read_ahead,
+            read_feed_in_ahead=told.read_feed_in_ahead,
             vm_pu=told.vm_pu,
             held_kwh=held_kwh,
             interval_h=case.grid.interval_h,
@@ -240,15 +249,27 @@ class Almanac:
         return first + k * (second - first)
 
     def _ahead(self, k: int) -> np.ndarray:
-        """Return the published prices of the next hours ``[AHEAD, ..., n]``."""
-        tariffs = self._case.tariffs
-        rows = np.add.outer(self._rows[1:, k], self._first)  # [AHEAD] or [AHEAD, lanes]
+        """Return the published prices of the next hours ``[AHEAD, ..., n]``, all included."""
+        tariffs, rows = self._case.tariffs, self._rows_ahead(k)
         if not self._shown:
             return tariffs.drawn_eur_per_kwh[rows]
-        retail = tariffs.retail_eur_per_kwh[rows]
-        for columns, shown in self._shown:
-            retail[..., columns] = tariffs.retail_eur_per_kwh[shown[k]][..., columns]
+        retail = self._shown_ahead(k, tariffs.retail_eur_per_kwh)
         return retail + tariffs.network_eur_per_kwh[rows] + tariffs.taxes_eur_per_kwh[rows]
+
+    def _feed_in_ahead(self, k: int) -> np.ndarray:
+        """Return the published feed-in prices of the next hours ``[AHEAD, ..., n]``."""
+        return self._shown_ahead(k, self._case.tariffs.feed_in_eur_per_kwh)
+
+    def _shown_ahead(self, k: int, prices: np.ndarray) -> np.ndarray:
+        """Return what is shown of prices ``[T, n]`` in the next hours, the published ones."""
+        found = prices[self._rows_ahead(k)]
+        for columns, shown in self._shown:
+            found[..., columns] = prices[shown[k]][..., columns]
+        return found
+
+    def _rows_ahead(self, k: int) -> np.ndarray:
+        """Return the rows of the case in the next hours, ``[AHEAD]`` or ``[AHEAD, lanes]``."""
+        return np.add.outer(self._rows[1:, k], self._first)
 
     def _row(self, k: int) -> np.ndarray | int:
         return self._first + int(self._rows[0, k])

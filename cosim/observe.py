@@ -32,6 +32,7 @@ class View:
     feed_in_eur_per_kwh: np.ndarray
     bid_limit_eur_per_kwh: np.ndarray  # what a neighbour's kWh is worth at most
     read_ahead: Callable[[], np.ndarray]  # what gives the published tariff of the next hours
+    read_feed_in_ahead: Callable[[], np.ndarray]
     held_kwh: np.ndarray  # traded in earlier rounds for the interval, > 0 bought
     vm_pu: np.ndarray  # own bus, last load flow; NaN in a dead part
     interval_h: float
@@ -57,6 +58,11 @@ class View:
     def retail_ahead_eur_per_kwh(self) -> np.ndarray:
         """Published tariff of the next hours ``[AHEAD, ..., n]``; read when a policy asks."""
         return self.read_ahead()
+
+    @cached_property
+    def feed_in_ahead_eur_per_kwh(self) -> np.ndarray:
+        """Published feed-in prices of the next hours, in the same shape."""
+        return self.read_feed_in_ahead()
 
     @cached_property
     def feasible_kw(self) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +106,12 @@ def _soc(view: View) -> np.ndarray:
     return np.where(capacity > 0.0, view.energy_kwh / np.where(capacity > 0.0, capacity, 1.0), 0.0)
 
 
-def _ahead(index: int) -> Callable[[View], np.ndarray]:
+def _retail(index: int) -> Callable[[View], np.ndarray]:
     return lambda view: view.retail_ahead_eur_per_kwh[index]
+
+
+def _feed_in(index: int) -> Callable[[View], np.ndarray]:
+    return lambda view: view.feed_in_ahead_eur_per_kwh[index]
 
 
 def _past_price(lag: int) -> Callable[[View], np.ndarray]:
@@ -180,8 +190,12 @@ FEATURES: dict[str, Feature] = {
         Feature("feed_in_eur_per_kwh", "EUR/kWh", -_INF, _INF, "feed-in price of the interval",
                 lambda v: v.feed_in_eur_per_kwh),
         *(
-            Feature(f"retail_in_{h}h_eur_per_kwh", "EUR/kWh", -_INF, _INF,
-                    f"published retail price {h} h after the interval", _ahead(i))
+            Feature(f"{name}_in_{h}h_eur_per_kwh", "EUR/kWh", -_INF, _INF,
+                    f"published {price} price {h} h after the interval", read(i))
+            for name, price, read in (
+                ("retail", "retail", _retail),
+                ("feed_in", "feed-in", _feed_in),
+            )
             for i, h in enumerate(AHEAD_H)
         ),
         Feature("last_price_eur_per_kwh", "EUR/kWh", -_INF, _INF,

@@ -42,6 +42,7 @@ from cosim.sections import (
     SupervisorSection,
     Time,
 )
+from cosim.shipped import scenario_path
 from cosim.tariff_sections import Co2, ImbalanceSection, Tariff
 from cosim.timegrid import TimeGrid
 from cosim.times import Name
@@ -213,10 +214,12 @@ class LoadedScenario:
     scenario: Scenario
     source: document.Document
     folder: Path
+    variant_name: str = ""  # of a variant, empty for the scenario itself
 
     def variant(self, name: str) -> LoadedScenario:
         """Return a variant: the scenario with ``variants.<name>`` laid over it."""
-        return _loaded(document.overlaid(self.source, ("variants", name)), self.folder)
+        changed = _loaded(document.overlaid(self.source, ("variants", name)), self.folder)
+        return replace(changed, variant_name=name)
 
     def undisturbed(self) -> LoadedScenario:
         """Return the same scenario without its disturbances."""
@@ -228,8 +231,12 @@ class LoadedScenario:
 
 
 def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> LoadedScenario:
-    """Read, merge and check a scenario file; raise InputError with every problem found."""
-    loaded = _loaded(document.read_document(Path(path), overrides), Path(path).resolve().parent)
+    """Read, merge and check a scenario, a file or one of the shipped ones by its name.
+
+    Raises InputError with every problem found.
+    """
+    path = scenario_path(path)
+    loaded = _loaded(document.read_document(path, overrides), path.resolve().parent)
     problems = _missing_counterparts(loaded)
     for name in loaded.scenario.variants:
         try:
@@ -313,6 +320,11 @@ def _unknown_names(
             )
             for place, group in enumerate(groups)
             if group not in users
+        ]
+        found += [
+            (("disturbances", index, "groups", place), f"group '{group}' stands twice", "keep one")
+            for place, group in enumerate(groups)
+            if group in [*groups][:place]
         ]
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -37,9 +37,20 @@ class Seat:
 def bound(policy: Any, grid: TimeGrid, folder: FilePath) -> Policy:
     """Return a policy ready to act; raise InputError where it cannot."""
     assert isinstance(policy, Policy)
-    ready = policy.bound(folder, grid.interval_s)
+    try:
+        ready = policy.bound(folder, grid.interval_s)
+    except InputError as error:  # where the scenario names it comes first
+        raise InputError([_within(problem, folder) for problem in error.problems]) from None
     check_names(ready)
     return ready
+
+
+def _within(problem: Problem, folder: FilePath) -> Problem:
+    """Return a problem of a file as one of whatever names the file."""
+    if not problem.where:
+        return problem
+    place = problem.where.removeprefix(f"{folder}/")
+    return replace(problem, what=f"{place}: {problem.what}", where="")
 
 
 def supervised(

@@ -24,6 +24,7 @@ PRICES = (
     "feed_in_eur_per_kwh",
     "bid_limit_eur_per_kwh",
     "retail_ahead_eur_per_kwh",
+    "feed_in_ahead_eur_per_kwh",
 )
 
 

@@ -71,8 +71,8 @@ class DayAhead(Section):
         13.0,
         ge=0.0,
         le=23.0,
-        description="civil hour of the day before at which a day's prices are known; until then "
-        "policies are shown those of the present day [h]",
+        description="civil hour of the day before at which a day's prices are known, 13.5 is "
+        "13:30; until then policies are shown those of the present day [h]",
     )
 
 

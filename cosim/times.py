@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from cosim.errors import did_you_mean
+from cosim.yaml_nodes import shown
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\Z")
@@ -77,7 +78,7 @@ def _months(value: Any) -> Any:
     words = value.lower().split("-") if isinstance(value, str) else [str(value)]
     ends = [_month(word.strip()) for word in words]
     if len(ends) > 2 or 0 in ends:
-        raise ValueError(f"must be a month, 1 to 12 or jan to dec, or nov-mar, got {value!r}")
+        raise ValueError(f"must be a month, 1 to 12 or jan to dec, or nov-mar, got {shown(value)}")
     return tuple((ends[0] - 1 + k) % 12 + 1 for k in range((ends[-1] - ends[0]) % 12 + 1))
 
 

@@ -64,6 +64,8 @@ def problems_from_validation(
     for details in error.errors(include_url=False):
         path = _path_of(details["loc"], document.tree)
         failure = _Failure(details, path, document, known)
+        if details["type"] == "too_short" and not _is_short(details):
+            continue  # what is wrong with its items is said by them
         if details["type"] == "located":
             found += _explain_located(failure)
         elif _wanted(failure):
@@ -73,6 +75,12 @@ def problems_from_validation(
     found += [_expectation(failures) for failures in unions.values()]
     found.sort(key=lambda item: (item[0].file, item[0].line, item[0].column))
     return list(dict.fromkeys(problem for _, problem in found))
+
+
+def _is_short(details: Any) -> bool:
+    """Return whether a list has too few items as it is written, the wrong ones included."""
+    written, least = details["input"], details["ctx"]["min_length"]
+    return not isinstance(written, list | tuple) or len(written) < least
 
 
 def _path_of(loc: tuple[int | str, ...], tree: Any) -> Path:
@@ -96,6 +104,10 @@ def _missing(name: str, at: Position) -> tuple[Position, Problem]:
 
 def _explain_missing(failure: _Failure) -> tuple[Position, Problem]:
     parent = _path_of(failure.details["loc"][:-1], failure.document.tree)
+    if isinstance(failure.details["loc"][-1], int):  # of a list of so many items
+        name, count = ".".join(map(str, parent)), failure.details["loc"][-1] + 1
+        at = failure.document.positions[parent]
+        return at, Problem(f"{name} must be at least {count} items long".lstrip(), str(at))
     return _missing(failure.name, failure.document.positions[parent])
 
 

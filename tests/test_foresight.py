@@ -24,6 +24,7 @@ DiaryOf = Callable[[Case], Any]
 INTERVALS, PER_HOUR, HOMES = 48, 2, 10
 #: in the dark, in the morning, at noon, in the evening
 MOMENTS = (1, 15, 24, 37)
+DISTANT = {f"{name}_in_{h}h_eur_per_kwh" for name in ("retail", "feed_in") for h in AHEAD_H}
 FORECASTS = ("perfect_interval", "persistence", "noisy")
 
 
@@ -43,7 +44,7 @@ class Spy(Policy):
     ) -> tuple[np.ndarray, Any]:
         self._seen[context.interval, context.ids] = observations
         told = dict(zip(FEATURES, observations.T, strict=True))
-        near = [value for name, value in told.items() if not name.startswith("retail_in_")]
+        near = [told[name] for name in FEATURES if name not in DISTANT]
         mood = np.sin(np.sum(near, axis=0))
         price = told["feed_in_eur_per_kwh"] + 0.1 * (1.0 + mood)
         return np.stack([mood - told["forecast_net_kw"], price], axis=-1), memory
@@ -133,27 +134,27 @@ def test_prices_not_yet_published_are_unseen(
     told: Case, plain: tuple, moment: int, diary_of: DiaryOf
 ) -> None:
     ahead = moment + max(AHEAD_H) * PER_HOUR + 1
-    unseen_until(plain, watched(with_tariffs(told, feed_in=moment + 1), diary_of), moment)
     if ahead < INTERVALS:
-        both = with_tariffs(told, retail=ahead, feed_in=moment + 1)
+        both = with_tariffs(told, retail=ahead, feed_in=ahead)
         unseen_until(plain, watched(both, diary_of), moment)
 
 
 @pytest.mark.parametrize("moment", [1, 15, 23])
 @pytest.mark.parametrize("hours", AHEAD_H)
+@pytest.mark.parametrize("price", ["retail", "feed_in"])
 def test_a_published_price_is_seen_at_its_own_distance_only(
-    told: Case, plain: tuple, moment: int, hours: int, diary_of: DiaryOf
+    told: Case, plain: tuple, moment: int, hours: int, price: str, diary_of: DiaryOf
 ) -> None:
-    row = moment + hours * PER_HOUR
-    values = told.tariffs.retail_eur_per_kwh.copy()
+    row, column = moment + hours * PER_HOUR, f"{price}_eur_per_kwh"
+    values = getattr(told.tariffs, column).copy()
     values[row] += 0.05
-    case = replace(told, tariffs=replace(told.tariffs, retail_eur_per_kwh=values))
+    case = replace(told, tariffs=replace(told.tariffs, **{column: values}))
     seen, _ = watched(case, diary_of)
     for k in range(row):
         distances = [h for h in AHEAD_H if k + h * PER_HOUR == row]
-        names = {f"retail_in_{h}h_eur_per_kwh" for h in distances}
+        names = {f"{price}_in_{h}h_eur_per_kwh" for h in distances}
         assert columns_changed(seen[k], plain[0][k]) == names
-    assert "retail_eur_per_kwh" in columns_changed(seen[row], plain[0][row])
+    assert column in columns_changed(seen[row], plain[0][row])
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -173,6 +173,15 @@ def test_stale_prices_are_told_while_the_true_ones_are_billed(
         np.testing.assert_allclose(price, a.retail_eur_per_kwh[short], rtol=1e-9)
 
 
+def test_a_stale_feed_stands_still_for_feed_in_too(watch: Callable[..., Watched]) -> None:
+    dear = {"hours": [17, 21], "retail_eur_per_kwh": 0.4, "feed_in_eur_per_kwh": 0.2}
+    tariff = {"retail_eur_per_kwh": 0.25, "feed_in_eur_per_kwh": 0.06, "periods": [dear]}
+    true, day = watch(tariff=tariff), watch({"kind": "stale_prices", **HIT}, tariff=tariff)
+    fed = "feed_in_in_4h_eur_per_kwh"  # 0.20 from 17:00
+    only_differs_at(day.seen(fed), true.seen(fed), np.outer(INSIDE, OWNERS))
+    assert (day.seen(fed)[INSIDE][:, OWNERS] == 0.06).all()
+
+
 def test_swapped_columns_change_places_and_swap_again(
     watch: Callable[..., Watched], plain: Watched
 ) -> None:

@@ -75,6 +75,16 @@ def test_time_of_use_charges_where_a_later_price_pays_for_the_round_trip() -> No
         assert decided(rule("time_of_use"), home(1.0) | ahead)["battery_kw"] == [power]
 
 
+def test_time_of_use_waits_for_the_cheapest_hour_before_the_dearest() -> None:
+    """A cheaper hour behind the dearest one is none to wait for."""
+    for ahead, power in (
+        (later(h2=0.19, h6=0.5), 0.0),
+        (later(h2=0.20, h6=0.5), 2.5),
+        (later(h6=0.5, h7=0.19), 2.5),
+    ):
+        assert decided(rule("time_of_use"), home(1.0) | ahead)["battery_kw"] == [power]
+
+
 def test_the_round_trip_is_the_batterys_own() -> None:
     ahead = later(h1=0.25)
     good, poor = home(1.0, efficiency=0.81), home(1.0, efficiency=0.79)

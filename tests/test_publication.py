@@ -64,6 +64,11 @@ def ahead_of(case: Case, k: int) -> np.ndarray:
     return Almanac(case)._ahead(k)[:, 0]
 
 
+def feed_in_of(case: Case, k: int) -> np.ndarray:
+    """Return what is shown of the feed-in prices of these hours."""
+    return Almanac(case)._feed_in_ahead(k)[:, 0]
+
+
 def civil(case: Case, k: int) -> datetime:
     return case.grid.utc(case.grid.start_s(k)).astimezone(ZONE)
 
@@ -81,6 +86,7 @@ def test_unpublished_prices_are_those_of_the_present_day(
     """Against the sentence itself, interval by interval, by the civil calendar."""
     case = priced(start, published_hour=hour)
     energy, network = case.tariffs.retail_eur_per_kwh[:, 0], case.tariffs.network_eur_per_kwh[:, 0]
+    feed_in = case.tariffs.feed_in_eur_per_kwh[:, 0]
     hidden = 0
     for k in range(case.grid.intervals - max(AHEAD_H) * PER_HOUR):
         decided = case.grid.utc(case.grid.decide_s(k)).astimezone(ZONE)
@@ -99,6 +105,7 @@ def test_unpublished_prices_are_those_of_the_present_day(
             read = row if known else earlier if earlier >= 0 else k
             assert shown[i] == pytest.approx(energy[read] + network[row], rel=1e-15), (k, hours)
             hidden += not known
+            assert feed_in_of(case, k)[i] == feed_in[read], (k, hours)
     assert (hidden > 0) == (hour > 12.0)
 
 
@@ -124,6 +131,11 @@ def test_tomorrow_moves_nothing_before_its_hour(priced: Callable[..., Case]) -> 
     same = [np.array_equal(Almanac(case)._ahead(k), Almanac(other)._ahead(k)) for k in range(48)]
     assert same[:27] == [True] * 27  # the gates of 13:00 open a minute before
     assert same[27:] == [False] * 21
+    paid = case.tariffs.feed_in_eur_per_kwh.copy()
+    paid[48:] += 0.7
+    fed = replace(case, tariffs=replace(case.tariffs, feed_in_eur_per_kwh=paid))
+    pairs = ((Almanac(case)._feed_in_ahead(k), Almanac(fed)._feed_in_ahead(k)) for k in range(48))
+    assert [np.array_equal(*pair) for pair in pairs] == same
     before = priced(published_hour=0)
     retail = before.tariffs.retail_eur_per_kwh.copy()
     retail[48:] += 0.7
@@ -141,6 +153,7 @@ def test_episodes_and_lanes_are_shown_the_same(priced: Callable[..., Case], star
         own = Almanac(lived(case, Episode(first, 1, 3)))
         for k in range(49):
             assert np.array_equal(lanes._ahead(k)[:, lane], own._ahead(k))
+            assert np.array_equal(lanes._feed_in_ahead(k)[:, lane], own._feed_in_ahead(k))
 
 
 def test_a_group_with_a_tariff_of_its_own_knows_its_prices(

@@ -293,6 +293,17 @@ def test_what_a_kill_leaves_is_taken_up_as_if_nothing_had_been(home: Case, tmp_p
     assert (parts / MODEL).read_bytes() == (whole / MODEL).read_bytes()
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "ppo_joint", "sac"])
+def test_a_training_says_how_many_decisions_it_will_make(
+    algorithm: str, home: Case, tmp_path: Path
+) -> None:
+    told: dict[str, str] = {}
+    request = asked(tmp_path / "p", algorithm, steps=101)
+    bundle = train(home, request, said=lambda phase, text: told.update({phase: text}))
+    made = bundle.card.training.steps
+    assert made > 101 and f"; {made} decisions, in " in told["training"]
+
+
 def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(
     home: Case,
     tmp_path: Path,

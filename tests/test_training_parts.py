@@ -114,9 +114,7 @@ def test_who_has_no_supply_is_shown_as_nothing(village: Any, tmp_path: Path) -> 
 def test_a_learner_is_made_as_the_settings_say(home: Case, tmp_path: Path) -> None:
     own = Ppo(learning_rate=0.5, learning_rate_end=0.1, log_std_init=-1.25, n_steps=20,
               batch_size=97, gamma=0.75, gae_lambda=0.5, clip_range=0.125)  # fmt: skip
-    model = _model(
-        world(home), plan(tmp_path, "ppo", ppo=own, layers=(5, 4), critic_layers=(7,))
-    )
+    model = _model(world(home), plan(tmp_path, "ppo", ppo=own, layers=(5, 4), critic_layers=(7,)))
     rate = [model.lr_schedule(left) for left in (1.0, 0.5, 0.0)]
     assert rate == pytest.approx([0.5, 0.3, 0.1])
     assert (model.gamma, model.gae_lambda, model.clip_range(1.0)) == (0.75, 0.5, 0.125)
@@ -175,6 +173,7 @@ def test_a_memory_is_kept_whole_also_when_it_has_gone_round(
     home: Case, steps: int, tmp_path: Path
 ) -> None:
     """125 places of 8 slots each: after 130 steps the oldest are gone, and the rest is kept."""
+
     def made() -> Any:
         sac = Sac(buffer_size=1000, learning_starts=100)
         return _model(world(home), plan(tmp_path, "sac", layers=(4,), critic_layers=(4,), sac=sac))

@@ -103,7 +103,6 @@ def projection_row(case: Case) -> Row:
     return Row("a projection, where limits are in danger", "ms", sample, note=note)
 
 
-
 class Stopwatch:
     """Adds up the time of parts, each without the parts that it calls."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -144,7 +144,7 @@ class Card(Part):
     decisions; for an agent who is not there it is shown the values of ``absent``.
     """
 
-    schema_version: Literal[1]
+    schema_version: Annotated[int, Field(ge=1, le=1)]
     name: Word
     version: Text
     licence: Text

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cosim.bundle.card import MODEL_CAP, Card
+from cosim.bundle.wire import fields_within
 
 OPSETS, IR_VERSIONS = range(13, 22), range(7, 12)
 MOST_NODES, MOST_WIDTH, MOST_WEIGHTS = 256, 4096, MODEL_CAP // 4
@@ -33,6 +34,10 @@ def checked_graph(data: bytes, card: Card) -> tuple[bytes, list[str]]:
     """Return the graph, written out again without anything unknown, and what is wrong with it."""
     import onnx
 
+    try:
+        fields_within(data, onnx.ModelProto.DESCRIPTOR)
+    except ValueError as error:
+        return b"", [f"is no model this program reads ({error})"]
     try:
         model = onnx.ModelProto.FromString(data)
         model.DiscardUnknownFields()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from cosim.bundle.card import (
 from cosim.bundle.files import read_file, read_zip, shown
 from cosim.bundle.graph import checked_graph
 from cosim.bundle.strict_json import strict_json
-from cosim.errors import InputError, Problem
+from cosim.errors import InputError, OutputError, Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +94,20 @@ def load_bundle(place: Path, told: Callable[[str], None] = _unheard) -> Bundle:
     Every check that holds is told in a line; raises InputError naming what does not fit and how to
     mend it.
     """
+    return checked_bundle(read_bundle(place), place, told)
+
+
+def checked_bundle(
+    files: dict[str, bytes], place: Path, told: Callable[[str], None] = _unheard
+) -> Bundle:
+    """Check the bytes of a bundle's two files, which are from ``place`` or about to be put there.
+
+    Raises InputError as :func:`load_bundle` does.
+    """
     where, model = place / CARD, place / MODEL
-    files = read_bundle(place)
+    for path, cap in ((where, CARD_CAP), (model, MODEL_CAP)):
+        if len(files[path.name]) > cap:
+            raise InputError(Problem(f"is larger than {cap} bytes", shown(path)))
     card = _parse_card(files[CARD], where)
     told(f"{CARD}: every field is there and within its bounds, no other, no key twice")
     _refuse(catalogue_problems(card), where, card)
@@ -123,6 +137,33 @@ def read_bundle(place: Path) -> dict[str, bytes]:
     if missing:
         raise InputError(missing)
     return found
+
+
+def put_bundle(folder: Path, files: dict[str, bytes]) -> Bundle:
+    """Put two files that pass every check into a folder, the card last; return the bundle.
+
+    Raises InputError where they do not, OutputError where the folder cannot be written; what was
+    there before is then left as it was, and a folder that was not there is not made.
+    """
+    try:
+        bundle = checked_bundle(files, folder)
+    except InputError as error:  # there is nothing yet that could be trained again
+        raise InputError([replace(problem, remedy="") for problem in error.problems]) from None
+    made: list[Path] = []
+    try:
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".bundle-") as trial:
+            for name in (MODEL, CARD):
+                (Path(trial) / name).write_bytes(files[name])
+            for name in (MODEL, CARD):
+                os.replace(Path(trial) / name, folder / name)
+    except OSError as error:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise OutputError(f"cannot write '{folder}': {error.strerror}") from None
+    return bundle
 
 
 def is_archive(place: Path) -> bool:

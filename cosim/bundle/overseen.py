@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from cosim.bundle.card import CARD, CARD_CAP, MODEL, names
-from cosim.bundle.load import Bundle, is_archive, load_bundle, read_bundle
+from cosim.bundle.load import Bundle, is_archive, load_bundle, put_bundle, read_bundle
 from cosim.bundle.parts import Supervision
-from cosim.errors import InputError, OutputError, Problem
+from cosim.errors import InputError, Problem
 from cosim.supervision import Supervision as Found
 from cosim.supervision import problems_with
 
@@ -34,8 +32,7 @@ def write_supervision(place: Path, found: Found) -> Bundle:
     if len(text) > CARD_CAP:
         what = f"the card would be larger than {CARD_CAP} bytes"
         raise InputError(Problem(what, str(place), remedy="take fewer parts of the day: --blocks"))
-    _replace(place, {MODEL: read_bundle(place)[MODEL], CARD: text.encode()})
-    return load_bundle(place)
+    return put_bundle(place, {MODEL: read_bundle(place)[MODEL], CARD: text.encode()})
 
 
 def checked_place(place: Path) -> Bundle:
@@ -45,15 +42,3 @@ def checked_place(place: Path) -> Bundle:
         what = "is an archive, whose card cannot be changed"
         raise InputError(Problem(what, str(place), remedy=remedy))
     return load_bundle(place)
-
-
-def _replace(place: Path, content: dict[str, bytes]) -> None:
-    """Put a new card in its place, when the bundle has passed every check with it."""
-    try:
-        with tempfile.TemporaryDirectory(dir=place, prefix=".bundle-") as trial:
-            for name, data in content.items():
-                (Path(trial) / name).write_bytes(data)
-            load_bundle(Path(trial))
-            os.replace(Path(trial) / CARD, place / CARD)
-    except OSError as error:
-        raise OutputError(f"cannot write '{place}': {error.strerror}") from None

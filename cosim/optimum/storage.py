@@ -22,12 +22,22 @@ import numpy as np
 from numba import njit
 
 
-@njit("float64(float64,float64,float64,float64,float64,float64)", cache=True)
-def _cost(power, net, buy, sell, wear, hours):
-    """Return the cost [EUR] of an interval at a battery power [kW]."""
+@njit("float64(float64,float64,float64[:],float64,float64)", cache=True)
+def _cost(power, net, prices, wear, hours):
+    """Return the cost [EUR] of an interval at a battery power [kW]; prices: see `best_powers`."""
     position = net + power
-    price = buy if position > 0.0 else sell
-    return hours * (price * position + wear * abs(power))
+    near = min(max(position, -prices[5]), prices[2])
+    price = prices[1] if near > 0.0 else prices[4]
+    far = prices[0] if position > near else prices[3]
+    return hours * (price * near + far * (position - near) + wear * abs(power))
+
+
+@njit("float64(float64,float64[:])", cache=True)
+def _price(position, prices):
+    """Return the price of a kWh more at a position [kW]."""
+    if position > 0.0:
+        return prices[0] if position > prices[2] else prices[1]
+    return prices[3] if position < -prices[5] else prices[4]
 
 
 @njit("float64(float64,float64,float64)", cache=True)
@@ -43,24 +53,24 @@ def _power(change, root, held):
 
 
 @njit(
-    "int64(float64[:],float64[:]," + ",".join(["float64"] * 8) + ")",
+    "int64(float64[:],float64[:],float64,float64[:]," + ",".join(["float64"] * 5) + ")",
     cache=True,
 )
-def _interval(slope, width, net, buy, sell, wear, hours, root, held, rating):
+def _interval(slope, width, net, prices, wear, hours, root, held, rating):
     """Fill the convex cost of an interval over the change of energy; return how many parts.
 
-    Parts end where the battery turns and where the meter does. A slope below the one before it
-    is merged with it: the envelope.
+    Parts end where the battery turns, where the meter does, and where neighbours have enough. A
+    slope below the one before it is merged with it: the envelope.
     """
-    turn = min(max(-net, -rating), rating)
-    ends = (-rating, min(0.0, turn), max(0.0, turn), rating)
+    ends = np.array([-rating, 0.0, -net, prices[2] - net, -prices[5] - net, rating])
+    ends = np.sort(np.minimum(np.maximum(ends, -rating), rating))
     count = 0
-    for i in range(3):
+    for i in range(5):
         span = _change(ends[i + 1], root, held) - _change(ends[i], root, held)
         if span <= 0.0:
             continue
         middle = 0.5 * (ends[i] + ends[i + 1])
-        price = buy if net + middle > 0.0 else sell
+        price = _price(net + middle, prices)
         if middle > 0.0:
             slope[count] = (price + wear) * hours / (root * held)
         else:
@@ -133,30 +143,25 @@ def _value(slope, width, parts, base, above):
 
 
 @njit(
-    "Tuple((int64,float64))(float64[:],float64[:],"
-    + 3 * "float64[:],"
-    + "int64,"
+    "Tuple((int64,float64))(float64[:],float64[:],float64[:],float64[:,:],int64,"
     + 8 * "float64,"
     + "float64)",
     cache=True,
 )
 def _later(
-    slope, width, net, buy, sell, length, hours, root, decay, held, least, most, rating, wear,
-    terminal,
-):  # fmt: skip
+    slope, width, net, prices, length, hours, root, decay, held, least, most, rating, wear, terminal
+):
     """Fill the least cost after the first of ``length`` intervals; return parts and its base."""
-    own_slope, own_width = np.empty(3), np.empty(3)
+    own_slope, own_width = np.empty(5), np.empty(5)
     new_slope, new_width = np.empty(len(slope)), np.empty(len(slope))
     parts, base = 0, -terminal * least
     if most > least:
         slope[0], width[0], parts = -terminal, most - least, 1
     up = _change(rating, root, held)
     for t in range(length - 1, 0, -1):
-        own = _interval(
-            own_slope, own_width, net[t], buy[t], sell[t], wear, hours, root, held, rating
-        )
+        own = _interval(own_slope, own_width, net[t], prices[t], wear, hours, root, held, rating)
         merged = _merged(slope, width, parts, own_slope, own_width, own, new_slope, new_width)
-        base += _cost(rating, net[t], buy[t], sell[t], wear, hours)
+        base += _cost(rating, net[t], prices[t], wear, hours)
         parts, base = _cut(
             new_slope, new_width, merged, base, up - (1.0 - decay) * least, (most - least) * decay
         )
@@ -166,12 +171,16 @@ def _later(
 
 
 @njit(
-    "Tuple((float64,float64))(float64[:],float64[:],int64," + 11 * "float64," + "float64)",
+    "Tuple((float64,float64))(float64[:],float64[:],int64,"
+    + 3 * "float64,"
+    + "float64[:],"
+    + 6 * "float64,"
+    + "float64)",
     cache=True,
 )
 def _first(
-    slope, width, parts, base, kept, net, buy, sell, hours, root, held, least, most, rating, wear,
-):  # fmt: skip
+    slope, width, parts, base, kept, net, prices, hours, root, held, least, most, rating, wear
+):
     """Return the best power of the present interval and the least cost with it.
 
     The true cost is piecewise linear, so the best lies where a part ends; among equals the
@@ -180,8 +189,12 @@ def _first(
     low = max(_change(-rating, root, held), min(least - kept, 0.0))
     high = min(_change(rating, root, held), max(most - kept, 0.0))
     best_power, best, reach = 0.0, np.inf, 0.0
-    for i in range(-4, parts + 1):
-        if i == -4:
+    for i in range(-6, parts + 1):
+        if i == -6:
+            change = _change(prices[2] - net, root, held)
+        elif i == -5:
+            change = _change(-prices[5] - net, root, held)
+        elif i == -4:
             change = 0.0
         elif i == -3:
             change = low
@@ -194,7 +207,7 @@ def _first(
             reach += width[i] if i < parts else 0.0
         change = min(max(change, low), high)
         power = min(max(_power(change, root, held), -rating), rating)
-        total = _cost(power, net, buy, sell, wear, hours)
+        total = _cost(power, net, prices, wear, hours)
         total += _value(slope, width, parts, base, kept + change - least)
         near = 1e-12 * (1.0 + abs(total))
         if total < best - near or (total <= best + near and abs(power) < abs(best_power)):
@@ -203,33 +216,39 @@ def _first(
 
 
 @njit(
-    "Tuple((float64[:],float64[:]))(float64[:],"
-    + 3 * "float64[:,:],"
-    + "int64[:],float64,"
+    "Tuple((float64[:],float64[:]))(float64[:],float64[:,:],float64[:,:,:],int64[:],float64,"
     + 7 * "float64[:],"
     + "float64[:])",
     cache=True,
 )
 def best_powers(
-    energy, net, buy, sell, length, hours, root, decay, held, least, most, rating, wear, terminal
-):  # fmt: skip
+    energy, net, prices, length, hours, root, decay, held, least, most, rating, wear, terminal
+):
     """Return each battery's best power now [kW] and its least cost [EUR], both ``[m]``.
 
-    ``net`` (load - PV) [kW], ``buy`` and ``sell`` [EUR/kWh] are ``[m, H]``, of which the first
-    ``length`` (at least 1) count; ``terminal`` [EUR/kWh] is what energy left at the end is worth.
+    ``net`` (load - PV) [kW] is ``[m, H]``, of which the first ``length`` (at least 1) count.
+    ``prices`` ``[m, H, 6]`` are what a kWh drawn costs beyond the power that neighbours give, what
+    it costs up to it, that power [kW], and the same three of what is fed in (see `tariff`).
+    ``terminal`` [EUR/kWh] is what energy left at the end is worth.
     ``root``, ``decay`` and ``held`` are one-way efficiency, share kept by an interval, and hours of
     inflow that survive it.
     """
     rows = len(energy)
     power, cost = np.zeros(rows), np.zeros(rows)
-    slope, width = np.empty(3 * net.shape[1] + 4), np.empty(3 * net.shape[1] + 4)
+    slope, width = np.empty(5 * net.shape[1] + 4), np.empty(5 * net.shape[1] + 4)
     for i in range(rows):
         parts, base = _later(
-            slope, width, net[i], buy[i], sell[i], length[i], hours, root[i], decay[i], held[i],
+            slope, width, net[i], prices[i], length[i], hours, root[i], decay[i], held[i],
             least[i], most[i], rating[i], wear[i], terminal[i],
         )  # fmt: skip
         power[i], cost[i] = _first(
-            slope, width, parts, base, energy[i] * decay[i], net[i, 0], buy[i, 0], sell[i, 0],
+            slope, width, parts, base, energy[i] * decay[i], net[i, 0], prices[i, 0],
             hours, root[i], held[i], least[i], most[i], rating[i], wear[i],
         )  # fmt: skip
     return power, cost
+
+
+def tariff(buy: np.ndarray, sell: np.ndarray) -> np.ndarray:
+    """Return the prices ``[..., 6]`` of a battery without neighbours, from retail and feed-in."""
+    none = np.zeros_like(buy)
+    return np.stack((buy, buy, none, sell, sell, none), axis=-1)

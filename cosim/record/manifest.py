@@ -44,6 +44,7 @@ def opening(scope: Scope, tables: tuple[str, ...], started: str) -> dict[str, An
         "complete": False,
         "started_at": started,
         "scenario_name": case.scenario.name,
+        "variant": case.loaded.variant_name or None,
         "seed": case.scenario.seed,
         "start": case.grid.utc(0).isoformat(),
         "interval_s": case.grid.interval_s,

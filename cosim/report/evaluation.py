@@ -21,17 +21,18 @@ def draw_evaluation(path: Path, found: Findings, matrix: Matrix) -> None:
 
     job, verdicts = matrix.job, ordered(found.verdicts)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11.0, 1.6 + 0.34 * len(verdicts)), layout="constrained")
+        figure = Figure(figsize=(11.0, 1.9 + 0.34 * len(verdicts)), layout="constrained")
         who = "community" if found.measure == "community_eur" else f"owners ({job.seat})"
         figure.suptitle(
-            f"{job.case.scenario.name}: cost of the {who}, {len(job.firsts)} periods of "
-            f"{job.days} d x {len(job.seeds)} seeds, the same for all policies",
+            f"{job.case.scenario.name}: cost of the {who}, {job.extent}, the same for all policies",
             fontsize=10,
         )
         left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(3, 3, 2))
         _costs(left, verdicts, found)
         _differences(middle, verdicts, found)
         _captured(right, verdicts)
+        if left.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside lower left", fontsize=7, ncols=2)
         left.set_yticks(range(len(verdicts)), [each.name for each in verdicts])
         left.set_ylim(len(verdicts) - 0.4, -0.6)
         for text, each in zip(left.get_yticklabels(), verdicts, strict=True):
@@ -52,7 +53,6 @@ def _costs(axes: Any, verdicts: list[Verdict], found: Findings) -> None:
                      label="perfect foresight")  # fmt: skip
         axes.axvline(found.foresight["alone_eur"], color=GREEN, linewidth=1.2,
                      linestyle=(0, (4, 2)), label="the same, no neighbours")  # fmt: skip
-        axes.legend(loc="lower left", fontsize=7)
     axes.set_title(f"mean cost and {LEVEL:.0%} interval [EUR/day]")
 
 
@@ -77,7 +77,8 @@ def _captured(axes: Any, verdicts: list[Verdict]) -> None:
         if np.isnan(share.value):
             axes.text(0.02, place, "n/a", va="center", color=GREY, fontsize=8)
         elif share.value < -1.0:
-            axes.text(-1.0, place, f"{share.value:.0%}", va="center", color=GREY, fontsize=8)
+            axes.plot(-1.0, place, "<", color=_color(each), markersize=5)  # it lies further out
+            axes.text(-0.93, place, f"{share.value:.0%}", va="center", color=GREY, fontsize=8)
         else:
             _whisker(axes, place, share, _color(each))
     for end, color in ((0.0, GREY), (1.0, GREEN)):

@@ -43,6 +43,16 @@ class Job:
         """All trials, seed by seed within each period."""
         return [Trial(first, self.days, seed) for first in self.firsts for seed in self.seeds]
 
+    @property
+    def periods(self) -> str:
+        """The periods in words."""
+        return f"{len(self.firsts)} period{'s'[: len(self.firsts) != 1]} of {self.days} d"
+
+    @property
+    def extent(self) -> str:
+        """The periods and seeds in words."""
+        return f"{self.periods} x {len(self.seeds)} seed{'s'[: len(self.seeds) != 1]}"
+
 
 @dataclass(frozen=True, eq=False)
 class Matrix:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,37 +12,20 @@ import numpy as np
 from cosim.bundle.card import Training
 from cosim.bundle.files import read_file, shown
 from cosim.bundle.load import Bundle
-from cosim.errors import InputError, Problem, did_you_mean
-from cosim.observe import ACTIONS, FEATURES, Quantity
+from cosim.errors import InputError, Problem
+from cosim.observe import FEATURES, Quantity
 from cosim.training import sb3_zip
-from cosim.training.network import RATING, Activation, Actor, Cell, Normal, Ports, to_graph
+from cosim.training.network import RATING, Actor, Cell, Normal, Ports, to_graph
+from cosim.training.raw import scaled_problems
 from cosim.training.sb3 import ends_of, layers_of
 from cosim.training.sb3_zip import Box, Saved
 from cosim.training.second import answers
+from cosim.training.wish import Wish, again, ascii_of, check_wish
 from cosim.training.write import Columns, Description, action_column, feature_column, write
 
 #: standard deviations of training that are taken for its range where nothing else says it
 SPREAD = 4.0
 GOLDEN = 16
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the file cannot say: names of columns in their order, and what the card shall hold."""
-
-    features: tuple[str, ...]
-    actions: tuple[str, ...]
-    name: str
-    interval_s: int
-    agents: tuple[str, ...] = ()
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    of_rating: bool = False
-    activation: Activation | None = None
-    trust: bool = False
-    gate_lead_s: int | None = None
-    version: str = "1"
-    licence: str = "not stated"
-    command: str = ""
 
 
 def bring(
@@ -52,7 +35,7 @@ def bring(
 
     Raises InputError where names, sizes or ranges do not fit.
     """
-    _check_names(wish)
+    check_wish(wish)
     saved = sb3_zip.read_model(model)
     normal = statistics and (
         sb3_zip.trusted_statistics(statistics) if wish.trust
@@ -62,42 +45,21 @@ def bring(
         actor, origin = _actor(saved, model, wish)
         ports = _ports(wish)
         _check_sizes(actor, normal or None, saved, ports, wish)
+        _check_units(model, saved, normal or None, wish)
         actor, columns, notes = _columns(replace(actor, normal=normal or None), saved, ports, wish)
     except ValueError as error:
         raise InputError(Problem(str(error), shown(model))) from None
     graph, states = to_graph(actor, ports)
     columns = replace(columns, states=states)
     notes = [
-        f"imported from {_ascii(model.name)}, sha256 {_digest(model)}", f"activation {origin}",
-        _normal_note(statistics, normal or None), *notes,
+        f"imported from {_short(model.name)}, sha256 {_digest(model)}", f"activation {origin}",
+        _normal_note(statistics, normal or None), *notes, *_doubt(actor, wish),
     ]  # fmt: skip
-    said = _description(saved, model, wish, notes)
+    said = _description(saved, wish, notes, again(model, statistics, folder, wish))
     if any(isinstance(layer, Cell) for layer in actor.layers):
         said = replace(said, algorithm="RecurrentPPO")
     seen = _seen(columns)
     return write(folder, graph, columns, seen, said, answers(actor, ports, seen)), notes
-
-
-def _check_names(wish: Wish) -> None:
-    """Raise InputError for features, actions and ranges that do not exist, all at once."""
-    problems = [
-        Problem(f"unknown {kind} '{_ascii(name)}'", remedy=did_you_mean(name, known))
-        for kind, listed, known in (
-            ("feature", wish.features, tuple(FEATURES)),
-            ("action", wish.actions, tuple(ACTIONS)),
-            ("column in --range", wish.ranges, (*wish.features, *wish.actions, RATING)),
-        )
-        for name in listed
-        if name not in known
-    ]
-    for kind, listed in (("feature", wish.features), ("action", wish.actions),
-                         ("agent", wish.agents)):  # fmt: skip
-        twice = sorted({name for name in listed if listed.count(name) > 1})
-        problems += [Problem(f"the {kind} '{_ascii(name)}' stands twice") for name in twice]
-    if wish.of_rating and wish.actions != ("battery_kw",):
-        problems.append(Problem("only battery_kw can be a share of the rating"))
-    if problems:
-        raise InputError(problems)
 
 
 def _actor(saved: Saved, model: Path, wish: Wish) -> tuple[Actor, str]:
@@ -136,6 +98,13 @@ def _check_sizes(
             )
     if normal is not None and len(normal.mean) != taken:
         raise ValueError(f"the statistics are of {len(normal.mean)} features, not {taken}")
+
+
+def _check_units(model: Path, saved: Saved, normal: Normal | None, wish: Wish) -> None:
+    """Raise InputError where the network was not shown quantities in their own units."""
+    found = scaled_problems(saved.observations, normal, wish)
+    if found:
+        raise InputError([replace(problem, where=shown(model)) for problem in found])
 
 
 def _columns(
@@ -230,26 +199,34 @@ def _normal_note(statistics: Path | None, normal: Normal | None) -> str:
     if normal is None:
         return "observations are taken as they are, without normalisation"
     assert statistics is not None
-    return f"normalised by {_ascii(statistics.name)}, clipped to {normal.clip:g}"
+    return f"normalised by {_short(statistics.name)}, clipped to {normal.clip:g}"
 
 
-def _ascii(text: str) -> str:
-    return text.encode("unicode_escape").decode()[:200]
+def _short(text: str) -> str:
+    return ascii_of(text)[:200]
 
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(read_file(path, sb3_zip.ZIP_CAP)).hexdigest()
 
 
-def _description(saved: Saved, model: Path, wish: Wish, notes: Sequence[str]) -> Description:
-    again = f"how it was trained is not known here; save it again, then: {_again(model, wish)}"
+def _doubt(actor: Actor, wish: Wish) -> list[str]:
+    """Say that an action may be a share where its space looks like one."""
+    alike = wish.actions == ("battery_kw",) and not wish.of_rating
+    if not (alike and (actor.low == -1.0).all() and (actor.high == 1.0).all()):
+        return []
+    return ["the action is taken as -1 to 1 kW; of a share of the rating: --share-of-rating"]
+
+
+def _description(saved: Saved, wish: Wish, notes: Sequence[str], command: str) -> Description:
+    unknown = f"how it was trained is not known here; save it again, then: {command}"
     training = Training(
         scenario=None,
         scenario_sha256=None,
         seeds=saved.seeds,
         steps=saved.steps,
         wall_s=None,
-        command=(wish.command or again)[:2000],
+        command=wish.command or unknown,
         notes=tuple(notes),
     )
     return Description(
@@ -262,9 +239,3 @@ def _description(saved: Saved, model: Path, wish: Wish, notes: Sequence[str]) ->
         training=training,
         gate_lead_s=wish.gate_lead_s,
     )
-
-
-def _again(model: Path, wish: Wish) -> str:
-    words = f"python -m cosim policy import {_ascii(model.name)} --to FOLDER"
-    words += f" --features {','.join(wish.features)} --actions {','.join(wish.actions)}"
-    return f"{words} --agents {_ascii(','.join(wish.agents))}" if wish.agents else words

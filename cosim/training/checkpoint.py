@@ -6,6 +6,7 @@ the one before at once, so that there is a whole one at any moment.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import tempfile
@@ -20,6 +21,9 @@ from cosim.errors import InputError, OutputError, Problem
 from cosim.training.vec_env import Place
 
 FILE = "checkpoint.pt"
+#: what a user would call it
+_CALLED = {"overrides": "what the scenario and --set say"}
+_ABSENT, _MOST_TOLD = "nothing", 5
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -147,16 +151,21 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         raise OutputError(f"cannot write '{folder / FILE}': {error}") from None
 
 
-def read(folder: Path, asked: dict[str, str]) -> Checkpoint:
-    """Return the checkpoint of a folder; raise InputError where it is of another training."""
-    import torch
-
-    file = folder / FILE
-    if not file.is_file():
+def check_there(folder: Path) -> None:
+    """Raise InputError where a folder holds no training that was interrupted."""
+    if not (folder / FILE).is_file():
         raise InputError(
             Problem("there is no training to resume", str(folder),
                     remedy="leave --resume out, or name the folder of the training as --out")
         )  # fmt: skip
+
+
+def read(folder: Path, asked: dict[str, str]) -> Checkpoint:
+    """Return the checkpoint of a folder; raise InputError where it is of another training."""
+    import torch
+
+    check_there(folder)
+    file = folder / FILE
     try:
         values = torch.load(file, weights_only=True)
         actions, episode = values.pop("actions").numpy(), values.pop("episode")
@@ -167,7 +176,8 @@ def read(folder: Path, asked: dict[str, str]) -> Checkpoint:
         remedy = "train anew in another folder"
         raise InputError(Problem(what, str(file), remedy=remedy)) from None
     problems = [
-        Problem(f"{name} is not that of the training to resume", str(file), _differs(was, now),
+        Problem(f"{_CALLED.get(name, name)} is not that of the training to resume", str(file),
+                _differs(name, was, now),
                 "ask for the same, or train anew in another folder")
         for name in sorted({*found.asked, *asked})
         for was, now in [(found.asked.get(name, "nothing"), asked.get(name, "nothing"))]
@@ -178,6 +188,31 @@ def read(folder: Path, asked: dict[str, str]) -> Checkpoint:
     return found
 
 
-def _differs(was: str, now: str) -> str:
+def _told_apart(was: str, now: str) -> str:
+    """Say which keys of a scenario differ, of both trees as Python prints them."""
+    try:
+        old, new = (_leaves(ast.literal_eval(text)) for text in (was, now))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return "they differ"
+    keys = [key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
+    told = [f"{key} was {old.get(key, _ABSENT)}, asked for is {new.get(key, _ABSENT)}"
+            for key in keys[:_MOST_TOLD]]  # fmt: skip
+    more = len(keys) - _MOST_TOLD
+    return "; ".join(told) + (f"; and {more} more" if more > 0 else "") or "they differ"
+
+
+def _leaves(tree: Any, path: str = "") -> dict[str, str]:
+    """Return the values of a tree by their dotted keys."""
+    if not isinstance(tree, dict) or not tree:
+        return {path: repr(tree)[:80]}
+    found: dict[str, str] = {}
+    for key, value in tree.items():
+        found |= _leaves(value, f"{path}.{key}" if path else str(key))
+    return found
+
+
+def _differs(name: str, was: str, now: str) -> str:
+    if name == "overrides":  # the whole scenario as it was put together
+        return _told_apart(was, now)
     long = max(len(was), len(now)) > 200
     return "they differ" if long else f"it was {was}, asked for is {now}"

@@ -19,6 +19,7 @@ from cosim.episode import Episode
 from cosim.errors import InputError, Problem
 from cosim.population import Profiles
 from cosim.seeds import generator
+from cosim.timegrid import TimeGrid
 
 __all__ = ["CALENDAR", "EVERY_DAY", "Calendar", "Kind", "blinded", "drawn_episode", "kinds"]
 
@@ -58,7 +59,11 @@ def _first(year: int, month: int, day: int) -> date:
 
 def kinds(case: Case, calendar: Calendar = CALENDAR) -> np.ndarray:
     """Return what each day of a case is for ``[days]``, by :class:`Kind`."""
-    grid = case.grid
+    return kinds_on(case.grid, calendar)
+
+
+def kinds_on(grid: TimeGrid, calendar: Calendar = CALENDAR) -> np.ndarray:
+    """Return what each day of a run is for ``[days]``, by :class:`Kind`."""
     found = []
     for day in range(grid.end_s // 86_400):
         first, last = (grid.utc(day * 86_400 + s).astimezone(grid.zone) for s in (3600, 82_799))
@@ -80,7 +85,14 @@ def training_days(
 
     Raises InputError where one of those is kept from it, or does not exist.
     """
-    free = kinds(case, calendar) == Kind.TRAIN
+    return training_days_on(case.grid, calendar, wanted)
+
+
+def training_days_on(
+    grid: TimeGrid, calendar: Calendar = CALENDAR, wanted: Sequence[int] | None = None
+) -> np.ndarray:
+    """Return the same of a run whose data are not loaded."""
+    free = kinds_on(grid, calendar) == Kind.TRAIN
     if wanted is None:
         return np.asarray(free)
     missing = [day for day in wanted if not 0 <= day < len(free)]

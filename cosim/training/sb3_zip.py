@@ -204,13 +204,15 @@ def _box(fields: Mapping[str, Any], key: str) -> Box:
 
 
 def _printed(text: Any, size: int) -> np.ndarray:
-    """Return the numbers numpy has printed; NaN when some were left out or it is something else."""
-    words = (
-        text[1:-1].split() if isinstance(text, str) and re.fullmatch(r"\[.*\]", text, 16) else []
-    )
-    if len(words) != size or not all(_NUMBER.fullmatch(word) for word in words):
-        return np.full(size, np.nan)
-    return np.array([float(word) for word in words])
+    """Return the numbers numpy has printed; NaN for those left out, or if it is something else."""
+    inside = text[1:-1] if isinstance(text, str) and re.fullmatch(r"\[.*\]", text, 16) else ""
+    head, _, tail = (part.split() for part in inside.partition("..."))
+    found = np.full(size, np.nan)
+    given = len(head) + len(tail)
+    if (given == size if not tail else given < size) and all(map(_NUMBER.fullmatch, head + tail)):
+        found[: len(head)] = [float(word) for word in head]
+        found[size - len(tail) :] = [float(word) for word in tail]
+    return found
 
 
 def read_statistics(path: Path) -> Normal | None:

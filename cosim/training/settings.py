@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from cosim.bundle.parts import Calendar
 from cosim.document import read_document
 from cosim.errors import InputError, Problem, did_you_mean
 from cosim.observe import FEATURES
+from cosim.section import Section
 from cosim.training.export import RATING, ShareOf
 from cosim.training.signals import OBSERVED
 from cosim.training.terms import Weights
@@ -21,11 +22,7 @@ Algorithm = Literal["ppo", "ppo_joint", "sac"]
 ALGORITHMS: tuple[Algorithm, ...] = ("ppo", "ppo_joint", "sac")
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Ppo(_Settings):
+class Ppo(Section):
     """Hyperparameters of PPO; the learning rate falls linearly to ``learning_rate_end``."""
 
     learning_rate: float = Field(1e-3, gt=0.0)
@@ -45,7 +42,7 @@ class Ppo(_Settings):
     )
 
 
-class Sac(_Settings):
+class Sac(Section):
     """Hyperparameters of SAC; sizes count decisions of single slots."""
 
     learning_rate: float = Field(3e-4, gt=0.0)
@@ -57,7 +54,7 @@ class Sac(_Settings):
     gradient_steps: int = Field(1, ge=1, description="updates after each interval of all slots")
 
 
-class Settings(_Settings):
+class Settings(Section):
     """All that shapes a training beside scenario, seed and length: the file of ``--config``."""
 
     ppo: Ppo = Ppo()
@@ -79,6 +76,10 @@ class Settings(_Settings):
     reward: Weights = Weights()
     team: float = Field(0.5, ge=0.0, le=1.0, description="share of all learners' worth")
     community: float = Field(0.0, ge=0.0, le=1.0, description="share of everybody's worth")
+
+    def rollout(self, algorithm: Algorithm) -> int:
+        """Return how many decisions each slot takes before an update; a training has whole ones."""
+        return 1 if algorithm == "sac" else self.ppo.n_steps
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -131,8 +132,11 @@ def settings_of(
 
 
 def _said(item: Any) -> str:
+    """Return what is wrong in plain words, without the name where the option says it."""
+    words = str(item["msg"]).removeprefix("Value error, ")
+    words = words.replace("Input should be", "must be")
     name = ".".join(map(str, item["loc"]))
-    return f"{name}: {item['msg']}" if name else str(item["msg"])
+    return words if not name or _option(item["loc"]) == f"--{name}" else f"{name} {words}"
 
 
 def _option(place: tuple[int | str, ...]) -> str:

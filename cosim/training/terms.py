@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cosim.case import Case
 from cosim.feeder.state import SolveStatus
 from cosim.lanes import Step
+from cosim.section import Section
 from cosim.training.lane import worth_eur
 
 
-class Weights(BaseModel):
+class Weights(Section):
     """How much each term of the reward counts; a term of weight 0 is left out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     bill: float = Field(1.0, description="minus the settled bill")
     wear: float = Field(1.0, description="minus the wear of the battery")

@@ -84,7 +84,7 @@ def train(
 
     Raises InputError where scenario and request do not fit, StoppedError when asked to stop.
     """
-    _check_folder(request.out, resume)
+    check_folder(request.out, resume)
     env, scaling = world_of(case, request)
     checkpoint.make_folder(request.out)
     with checkpoint.alone(request.out):
@@ -102,7 +102,7 @@ def _trained(
     stop: Stop | None,
 ) -> Bundle:
     """Train in a folder that nobody else writes into."""
-    _check_folder(request.out, resume)  # anew: another training may just have ended
+    check_folder(request.out, resume)  # anew: another training may just have ended
     slots = env.num_envs
     said("training", _opening(case, request, env))
     plan = Plan(
@@ -147,8 +147,11 @@ def world_of(case: Case, request: Request) -> tuple[SharedVecEnv, Scaling]:
     return env, scaling
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    """Raise InputError where a folder holds a policy, or a training that is not to be resumed."""
+def check_folder(folder: Path, resume: bool) -> None:
+    """Raise InputError where a folder holds a policy, or a training that is not to be resumed.
+
+    Or none, where one is to be resumed.
+    """
     if (folder / CARD).exists() or (folder.exists() and not folder.is_dir()):
         raise InputError(
             Problem(f"'{folder}' exists already", "--out", remedy="name another place")
@@ -158,13 +161,18 @@ def _check_folder(folder: Path, resume: bool) -> None:
             Problem(f"'{folder}' holds a training that was interrupted", "--out",
                     remedy="go on with --resume, or name another place")
         )  # fmt: skip
+    if resume:
+        checkpoint.check_there(folder)
 
 
 def _opening(case: Case, request: Request, env: SharedVecEnv) -> str:
     counts = np.bincount(kinds(case, request.settings.calendar), minlength=len(Kind))
     each = f" of {env.agents_each} prosumers" if env.agents_each > 1 else ""
+    rollout = request.settings.rollout(request.algorithm) * env.num_envs * env.agents_each
+    whole = -(-request.steps // rollout)
     return (
         f"{request.policy} by {request.algorithm}: {env.num_envs} slots{each}; "
+        f"{whole * rollout} decisions, in {whole} rollout{'s'[: whole != 1]} of {rollout}; "
         f"{counts[Kind.TRAIN]} days to train on, {counts[Kind.CALIBRATE]} for calibration, "
         f"{counts[Kind.TEST]} for tests"
     )
@@ -311,4 +319,6 @@ def _ascii(text: str) -> str:
     return text.encode("unicode_escape").decode()
 
 
-__all__: list[Any] = ["CURVE", "TENSORBOARD", "Request", "digest_of", "train", "trainee"]
+__all__: list[Any] = [
+    "CURVE", "TENSORBOARD", "Request", "check_folder", "digest_of", "train", "trainee",
+]  # fmt: skip

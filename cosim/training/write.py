@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +24,7 @@ from cosim.bundle.card import (
     Training,
     semantics_sha256,
 )
-from cosim.bundle.load import Bundle, load_bundle
-from cosim.errors import OutputError
+from cosim.bundle.load import Bundle, put_bundle
 from cosim.observe import ACTIONS, FEATURES, Quantity
 from cosim.training.second import check
 
@@ -98,17 +95,7 @@ def write(
         _agree(columns, golden, expected)
     card = _card(model, columns, said, golden)
     content = {MODEL: model, CARD: (card.model_dump_json(indent=1) + "\n").encode()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".bundle-") as trial:
-            for name, data in content.items():
-                (Path(trial) / name).write_bytes(data)
-            load_bundle(Path(trial))
-            for name in content:
-                os.replace(Path(trial) / name, folder / name)
-    except OSError as error:
-        raise OutputError(f"cannot write '{folder}': {error.strerror}") from None
-    return load_bundle(folder)
+    return put_bundle(folder, content)
 
 
 def _agree(columns: Columns, golden: Sequence[Golden], expected: np.ndarray) -> None:

@@ -31,19 +31,19 @@ under a few, and says what the owners pay and for how long a limit of the feeder
 
 def add_calibrate(subparsers: Any) -> None:
     """Add ``calibrate`` to the subcommands of ``cosim policy``."""
-    from cosim.verbs._parser import add_scenario_options
+    from cosim.verbs._parser import add_scenario_options, place
 
     parser = subparsers.add_parser(
         "calibrate",
         help="learn what a policy's observations look like, for its supervisor",
         description=DESCRIPTION,
     )
-    parser.add_argument("scenario", type=Path, metavar="SCENARIO.yaml")
+    parser.add_argument("scenario", metavar="SCENARIO", help="file, or shipped name")
     parser.add_argument("--policy", required=True, metavar="NAME", help="a name under 'policies'")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="file of its own")
+    parser.add_argument("--out", type=place, metavar="FILE.json", help="file of its own")
     parser.add_argument(
         "--write-card",
-        type=Path,
+        type=place,
         metavar="BUNDLE",
         help="folder of the policy's bundle, whose card is to hold them",
     )
@@ -84,10 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     take_plugins(arguments.plugins)
     _check(arguments)
+    days = None if arguments.days is None else numbers(arguments.days, "--days")
     loaded = load_scenario(arguments.scenario, arguments.overrides)
+    _check_days(loaded, days)
     if arguments.write_card is not None:
         _check_bundle(arguments.write_card, loaded, arguments.policy)
-    days = None if arguments.days is None else numbers(arguments.days, "--days")
     if arguments.value:
         _check_held_out(loaded, days, arguments.value_days)
     found = calibrate(
@@ -110,6 +111,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.value:
         _print_value(arguments, loaded, days, found.supervision)
     return 0
+
+
+def _check_days(loaded: LoadedScenario, days: Sequence[int] | None) -> None:
+    """Refuse days that the scenario does not have, or that leave nothing to fit or to test on."""
+    from cosim.errors import InputError, Problem
+    from cosim.training.days import Kind, kinds_on
+
+    kinds = kinds_on(loaded.scenario.grid())
+    chosen = list(range(len(kinds)) if days is None else days)
+    outside = [day for day in chosen if day >= len(kinds)]
+    if outside:
+        what = f"day {outside[0]} is not among the {len(kinds)} days of the scenario"
+        raise InputError(Problem(what, "--days", remedy="days are counted from 0"))
+    if {Kind.TRAIN, Kind.TEST} <= set(kinds[chosen]):
+        return
+    what = f"{len(chosen)} days leave none to fit on, or none to test on"
+    where = str(loaded.source.at(("time", "days"))) if days is None else "--days"
+    remedy = "lengthen time.days" if days is None else "take more days"
+    raise InputError(Problem(what, where, "the calendar of learning divides them", remedy))
 
 
 def _check_held_out(loaded: LoadedScenario, days: Sequence[int] | None, count: int) -> None:

@@ -9,16 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cosim
 from cosim import plugins
 from cosim.errors import InputError, Problem
 from cosim.scenario import LoadedScenario, load_scenario
 
 if TYPE_CHECKING:
     from cosim.case import Case
-
-#: scenarios that come with the package, used when the working folder has none
-SHIPPED = Path(cosim.__file__).resolve().parent.parent / "scenarios"
 
 
 def take_plugins(folders: Iterable[Path]) -> None:
@@ -55,21 +51,7 @@ def ready(loaded: LoadedScenario) -> Case:
 
 def load(path: str, overrides: Sequence[str] = ()) -> LoadedScenario:
     """Load a scenario by its path, or one of the shipped ones by its name."""
-    return load_scenario(scenario_path(path), overrides)
-
-
-def scenario_path(text: str) -> Path:
-    """Return the path meant: ``plain`` is ``scenarios/plain.yaml`` unless such a file exists."""
-    bare = text.replace("-", "_").isidentifier()
-    if not bare or Path(text).is_file():
-        return Path(text)
-    return scenario_folder() / f"{text}.yaml"
-
-
-def scenario_folder() -> Path:
-    """Return the folder of scenarios: the working folder's, else the shipped one."""
-    own = Path("scenarios")
-    return own if own.is_dir() else SHIPPED
+    return load_scenario(path, overrides)
 
 
 def first_line(text: str | None) -> str:

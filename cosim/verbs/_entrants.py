@@ -21,14 +21,21 @@ from cosim.policy import Policy, check_names
 from cosim.studies.trials import Entrant
 from cosim.studies.verdict import RULE
 from cosim.verbs._listed import plugins_of, words
-from cosim.verbs._policy import found
+from cosim.verbs._policy import SHIPPED, found
 
 #: the rule without neighbours: the market is closed
 NO_MARKET = "no_peer_to_peer"
-#: always beside a candidate, each with its default options
+#: discharges for its neighbours too in dear hours, at half the rating, which spreads the sale
+PEAK_SELLER = "peak_seller"
+#: baselines that are a policy with options of their own
+CHOSEN: dict[str, dict[str, Any]] = {
+    PEAK_SELLER: {"kind": "price_threshold", "feeds_in": True, "discharge_share": 0.5}
+}
+#: always beside a candidate, each with its default options but for the two named above
 BASELINES = (
-    "do_nothing", "passive", "always_export", RULE, "time_of_use", "price_threshold", "truthful",
-    "zero_intelligence", "zero_intelligence_plus", "model_predictive", "random", NO_MARKET,
+    "do_nothing", "passive", "always_export", RULE, "time_of_use", "price_threshold", PEAK_SELLER,
+    "truthful", "zero_intelligence", "zero_intelligence_plus", "model_predictive", "random",
+    NO_MARKET,
 )  # fmt: skip
 _POLICY: TypeAdapter[Any] = TypeAdapter(PolicyField)
 
@@ -53,7 +60,9 @@ def candidates(case: Case, text: str) -> list[Named]:
     def unknown(kind: str) -> tuple[str, str] | None:
         if kind in own or kind in kinds or kind == "onnx" or _bundle(kind):
             return None
-        return f"unknown policy '{kind}'", did_you_mean(kind, {*own, *kinds})
+        what = f"unknown policy '{kind}', and no bundle lies there (no {CARD} in it)"
+        shipped = {card.parent.name for card in SHIPPED.glob(f"*/{CARD}")}
+        return what, did_you_mean(kind, {*own, *kinds, *shipped})
 
     named, problems = dict[str, Named](), list[Problem]()
     for label, item in plugins_of(text, "--policy", "policy", unknown).items():
@@ -131,6 +140,14 @@ def baselines(case: Case, text: str | None, taken: Sequence[str]) -> list[Entran
 
     The rule is always among them: shares of a gap count from it.
     """
+    return [_baseline(case, name) for name in check_baselines(text) if name not in taken]
+
+
+def check_baselines(text: str | None) -> tuple[str, ...]:
+    """Return the names of the baselines asked for; raise InputError for others, or none."""
+    if text is not None and not words(text):
+        remedy = "name some, with commas, or leave it out for all"
+        raise InputError(Problem("no baseline", "--baselines", remedy=remedy))
     listed = BASELINES if text is None else tuple(dict.fromkeys([RULE, *words(text)]))
     wrong = [
         Problem(f"unknown baseline '{name}'", "--baselines", remedy=did_you_mean(name, BASELINES))
@@ -139,7 +156,7 @@ def baselines(case: Case, text: str | None, taken: Sequence[str]) -> list[Entran
     ]
     if wrong:
         raise InputError(wrong)
-    return [_baseline(case, name) for name in listed if name not in taken]
+    return listed
 
 
 def _baseline(case: Case, name: str) -> Entrant:
@@ -147,4 +164,4 @@ def _baseline(case: Case, name: str) -> Entrant:
         market = plugins.load("market", "none")()
         assert isinstance(market, Market)
         return Entrant(name, _bound(case, RULE), market=market)
-    return Entrant(name, _bound(case, name))
+    return Entrant(name, _bound(case, CHOSEN.get(name, name)))

@@ -15,17 +15,19 @@ from cosim.errors import InputError, Problem, did_you_mean
 from cosim.record import new_run_folder
 from cosim.record.folder import write_json, write_text
 from cosim.report.evaluation import draw_evaluation
+from cosim.scenario import LoadedScenario
 from cosim.studies.audit import audit
 from cosim.studies.matrix import Job, Matrix, run_matrix, workers_by_default
 from cosim.studies.recorded import Check
 from cosim.studies.trainings import Trainings, trainings
 from cosim.studies.trials import Trial, drawn_case, seat_of, seated
 from cosim.studies.verdict import RULE, Findings, findings
-from cosim.training.days import Kind, blocks, kinds
+from cosim.timegrid import TimeGrid
+from cosim.training.days import Kind, blocks, kinds, kinds_on
 from cosim.verbs import _screen, _verdicts
 from cosim.verbs._common import load, ready, take_plugins, warn
 from cosim.verbs._doubts import doubts
-from cosim.verbs._entrants import Named, baselines, candidates
+from cosim.verbs._entrants import Named, baselines, candidates, check_baselines
 from cosim.verbs._listed import numbers
 from cosim.verbs._progress import counted
 from cosim.verbs._running import Say
@@ -52,7 +54,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Run every policy on every trial, print the verdicts and write the files."""
     say, began = Say(arguments.quiet), time.monotonic()
     take_plugins(arguments.plugins)
-    case = ready(load(arguments.scenario, arguments.overrides))
+    loaded = load(arguments.scenario, arguments.overrides)
+    _check_early(loaded, arguments)
+    case = ready(loaded)
     plan = _planned(case, arguments)
     say("loaded", _screen.loaded_line(case, time.monotonic() - began))
     for text in doubts(case):
@@ -79,6 +83,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return AUDIT_FAILED if failed else 0
 
 
+def _check_early(loaded: LoadedScenario, arguments: argparse.Namespace) -> None:
+    """Raise InputError for what is wrong whatever the data of the scenario are."""
+    _periods(loaded.scenario.grid(), arguments.days, arguments.length)
+    numbers(arguments.seeds, "--seeds")
+    check_baselines(arguments.baselines)
+    workers = arguments.workers
+    if workers is not None and workers < 1:
+        raise InputError(Problem(f"{workers} processes", "--workers", remedy="at least 1"))
+
+
 def _planned(case: Case, arguments: argparse.Namespace) -> _Plan:
     """Return what is to be run; raise InputError for what cannot be."""
     seat = seat_of(case, arguments.seat)
@@ -94,14 +108,12 @@ def _planned(case: Case, arguments: argparse.Namespace) -> _Plan:
         case,
         seat.name,
         tuple(entrants),
-        _periods(case, arguments.days, arguments.length),
+        _periods(case.grid, arguments.days, arguments.length),
         arguments.length,
         numbers(arguments.seeds, "--seeds"),
         not arguments.no_foresight,
     )
     workers = workers_by_default() if arguments.workers is None else arguments.workers
-    if workers < 1:
-        raise InputError(Problem(f"{workers} processes", "--workers", remedy="at least 1"))
     if arguments.write_card:
         check_cards(named, job.foresight)
     first = drawn_case(case, job.trials[0])
@@ -110,13 +122,13 @@ def _planned(case: Case, arguments: argparse.Namespace) -> _Plan:
     return _Plan(job, tuple(named), MEASURES[arguments.measure], reference, workers)
 
 
-def _periods(case: Case, text: str | None, length: int) -> tuple[int, ...]:
+def _periods(grid: TimeGrid, text: str | None, length: int) -> tuple[int, ...]:
     """Return the first days of the periods; raise InputError where they do not fit."""
-    days = case.grid.end_s // 86_400
+    days = grid.end_s // 86_400
     if not 1 <= length <= days:
         raise InputError(Problem(f"periods of {length} days", "--length", f"there are {days}"))
     if text == "held-out":
-        firsts = _apart(tuple(blocks(kinds(case) == Kind.TEST, length)), length)
+        firsts = _apart(tuple(blocks(kinds_on(grid) == Kind.TEST, length)), length)
         if not firsts:
             raise InputError(Problem(f"no {length} held-out days in a row", "--days"))
         return firsts

@@ -28,6 +28,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}{remedy}\n{self.format_usage()}")
 
 
+def place(text: str) -> Path:
+    """Return the path of an option; an empty one would mean the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty path; write . for the current folder")
+    return Path(text)
+
+
 def add_scenario_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--set`` and ``--plugins``."""
     parser.add_argument(
@@ -47,7 +54,7 @@ def add_plugins_option(parser: argparse.ArgumentParser) -> None:
         "--plugins",
         action="append",
         default=[],
-        type=Path,
+        type=place,
         metavar="DIR",
         help="folder with plug-ins of your own (runs their code)",
     )

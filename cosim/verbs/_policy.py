@@ -12,11 +12,13 @@ from pydantic import ValidationError
 
 import cosim
 from cosim.bundle.card import CARD, MODEL, Card, Column
-from cosim.bundle.load import is_archive, load_bundle, read_bundle
-from cosim.errors import InputError, OutputError, Problem
-from cosim.training.bring import Wish, bring
+from cosim.bundle.load import checked_bundle, is_archive, load_bundle, put_bundle, read_bundle
+from cosim.errors import InputError, Problem
+from cosim.record.folder import write_bytes
+from cosim.training.bring import bring
 from cosim.training.network import Activation
 from cosim.training.sb3 import parsed_activation
+from cosim.training.wish import Wish
 from cosim.verbs._common import columns, warn
 
 #: the bundles that come with the program
@@ -39,21 +41,21 @@ def verify(arguments: argparse.Namespace) -> None:
 def export_bundle(arguments: argparse.Namespace) -> None:
     """Write a checked bundle as an archive or a folder; the same bundle gives the same bytes."""
     source, target = found(arguments.source), arguments.to
-    load_bundle(source)
-    if (target / CARD).exists() if not is_archive(target) else target.exists():
-        raise InputError(Problem(f"'{target}' exists already", remedy="name another place"))
     files = read_bundle(source)
-    try:
-        if is_archive(target):
-            target.write_bytes(packed(files))
-        else:
-            target.mkdir(parents=True, exist_ok=True)
-            for name in (MODEL, CARD):
-                (target / name).write_bytes(files[name])
-    except OSError as error:
-        raise OutputError(f"cannot write '{target}': {error.strerror}") from None
-    load_bundle(target)
+    checked_bundle(files, source)
+    _check_free(target)
+    if is_archive(target):
+        write_bytes(target, packed(files))
+    else:
+        put_bundle(target, files)
     print(target)
+
+
+def _check_free(target: Path) -> None:
+    """Raise InputError where a bundle is to be put in the place of something."""
+    taken = target.exists() and not target.is_dir()
+    if taken or any((target / name).exists() for name in (CARD, MODEL)):
+        raise InputError(Problem(f"'{target}' exists already", remedy="name a place of its own"))
 
 
 def packed(files: dict[str, bytes]) -> bytes:
@@ -70,8 +72,7 @@ def packed(files: dict[str, bytes]) -> bytes:
 def import_model(arguments: argparse.Namespace) -> None:
     """Write a bundle of a saved model and print what was taken from where."""
     target: Path = arguments.to
-    if (target / CARD).exists() or (target.exists() and not target.is_dir()):
-        raise InputError(Problem(f"'{target}' exists already", remedy="name a folder of its own"))
+    _check_free(target)
     wish = Wish(
         features=_listed(arguments.features),
         actions=_listed(arguments.actions),

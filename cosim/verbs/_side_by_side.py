@@ -22,6 +22,7 @@ from cosim.record.manifest import resolved_scenario
 from cosim.report import screen
 from cosim.report.side_by_side import draw_side_by_side
 from cosim.results import Run, load_run
+from cosim.shipped import scenario_path
 from cosim.simulation import Simulation
 from cosim.studies.paired import (
     DAILY,
@@ -34,7 +35,7 @@ from cosim.studies.paired import (
 )
 from cosim.studies.statistics import LEAST_PERIODS, LEVEL
 from cosim.verbs import _screen
-from cosim.verbs._common import load, ready, scenario_path, take_plugins, warn
+from cosim.verbs._common import load, ready, take_plugins, warn
 from cosim.verbs._csv_text import csv_text
 from cosim.verbs._progress import Ticker, bar
 from cosim.verbs._running import VARIANTS, Say

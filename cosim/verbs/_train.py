@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cosim.errors import InputError, Problem
+from cosim.errors import InputError, Problem, did_you_mean
 from cosim.verbs._common import load, ready, take_plugins
 from cosim.verbs._listed import numbers
 from cosim.verbs._running import INTERRUPTED, Say, interruption
 
 if TYPE_CHECKING:
+    from cosim.scenario import LoadedScenario
     from cosim.training.learner import News
+    from cosim.training.settings import Settings
 
 EXTRA = ("torch", "stable_baselines3", "gymnasium")
 
@@ -26,14 +28,18 @@ def train_policy(arguments: argparse.Namespace) -> int:
     _check_extra()
     from cosim.training.learner import StoppedError
     from cosim.training.settings import settings_of
-    from cosim.training.train import Request, train, trainee
+    from cosim.training.train import Request, check_folder, train, trainee
 
     say = Say(arguments.quiet)
     _check_numbers(arguments)
     settings = settings_of(arguments.preset, arguments.config, _options(arguments))
     days = None if arguments.days is None else tuple(sorted(numbers(arguments.days, "--days")))
     take_plugins(arguments.plugins)
-    case = ready(load(arguments.scenario, arguments.overrides))
+    check_folder(arguments.out, arguments.resume)
+    loaded = load(arguments.scenario, arguments.overrides)
+    _check_policy(loaded, arguments.policy)
+    _check_days(loaded, settings, days)
+    case = ready(loaded)
     boards = importlib.util.find_spec("tensorboard") is not None
     request = Request(
         policy=trainee(case, arguments.policy),
@@ -101,6 +107,23 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         raise InputError(wrong)
 
 
+def _check_policy(loaded: LoadedScenario, wanted: str | None) -> None:
+    """Raise InputError for a policy that no group of the scenario follows."""
+    followed = {group.policy for group in loaded.scenario.groups.values()}
+    if wanted is not None and wanted not in followed:
+        what = f"no participant is served by a policy '{wanted}'"
+        raise InputError(Problem(what, "--policy", remedy=did_you_mean(wanted, followed)))
+
+
+def _check_days(loaded: LoadedScenario, chosen: Settings, days: Sequence[int] | None) -> None:
+    """Raise InputError where there are no such days to train on, before any data are loaded."""
+    from cosim.training.days import blocks, no_days, training_days_on
+
+    free = training_days_on(loaded.scenario.grid(), chosen.calendar, days)
+    if not blocks(free, chosen.episode_days):
+        raise no_days(chosen.episode_days)
+
+
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that options name."""
     found: dict[str, Any] = {
@@ -115,7 +138,6 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def weights(text: str) -> dict[str, float]:
     """Return the weights of ``co2=1.0,wear=0.5``; raise InputError for anything else."""
-    from cosim.errors import did_you_mean
     from cosim.training.terms import Weights
 
     found: dict[str, float] = {}

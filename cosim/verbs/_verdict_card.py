@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from cosim.bundle.card import CARD, MODEL, Card, Evaluation, Figure, Foresight, Interval
-from cosim.bundle.load import is_archive, load_bundle, read_bundle
-from cosim.errors import InputError, OutputError, Problem
+from cosim.bundle.load import is_archive, put_bundle, read_bundle
+from cosim.errors import InputError, Problem
 from cosim.studies.matrix import Matrix
 from cosim.studies.statistics import LEVEL, Estimate
 from cosim.studies.trainings import Trainings, runs_behind
@@ -61,14 +59,7 @@ def _write(place: Path, verdict: Evaluation) -> Path:
     files = read_bundle(place)
     card = Card.model_validate_json(files[CARD])
     text = card.model_copy(update={"evaluation": verdict}).model_dump_json(indent=1) + "\n"
-    try:
-        with tempfile.TemporaryDirectory(dir=place, prefix=".bundle-") as trial:
-            (Path(trial) / MODEL).write_bytes(files[MODEL])
-            (Path(trial) / CARD).write_bytes(text.encode())
-            load_bundle(Path(trial))
-            os.replace(Path(trial) / CARD, place / CARD)
-    except OSError as error:
-        raise OutputError(f"cannot write '{place / CARD}': {error.strerror}") from None
+    put_bundle(place, {MODEL: files[MODEL], CARD: text.encode()})
     return place / CARD
 
 
@@ -78,7 +69,7 @@ def evaluation(
     """Return the evaluation section for one policy; ``trained`` are several of one kind."""
     job, verdict = matrix.job, found.of(name)
     others = [each for each in found.verdicts if not each.candidate]
-    period = f"{len(job.firsts)} periods of {job.days} d of {job.case.scenario.name}"
+    period = f"{job.periods} of {job.case.scenario.name}"
     return Evaluation(
         measured="settled bills on metered energy plus wear, minus the gain in stored energy at "
         "the lowest retail price of the period times the root of the round-trip efficiency; means "

@@ -79,8 +79,8 @@ def _heading(matrix: Matrix, found: Findings) -> str:
     job = matrix.job
     what = "community" if found.measure == "community_eur" else f"owners in seat '{job.seat}'"
     return (
-        f"\n{job.case.scenario.name}: cost of the {what}, EUR/day; {len(job.firsts)} periods of "
-        f"{job.days} d x {len(job.seeds)} seeds, the same for all\n"
+        f"\n{job.case.scenario.name}: cost of the {what}, EUR/day; {job.extent}, "
+        "the same for all\n"
         f"intervals {LEVEL:.0%} ({DRAWS} bootstraps of whole periods); p of a paired permutation "
         f"test against {found.reference}, Holm-corrected"
     )

@@ -17,12 +17,12 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    from cosim.verbs._parser import add_scenario_options
+    from cosim.verbs._parser import add_scenario_options, place
 
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folder, or scenario")
     add_scenario_options(parser)
     parser.add_argument(
-        "--out", type=Path, default=Path("outputs"), metavar="DIR",
+        "--out", type=place, default=Path("outputs"), metavar="DIR",
         help="folder of results (default: outputs)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print the paths only")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    from cosim.verbs._parser import add_scenario_options
+    from cosim.verbs._parser import add_scenario_options, place
 
     parser.add_argument("scenario", metavar="SCENARIO", help="file, or shipped name")
     parser.add_argument(
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", help="seed of all draws, like --set seed=N")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=place,
         default=Path("outputs"),
         metavar="DIR",
         help="folder of results (default: outputs)",

@@ -20,7 +20,7 @@ MEASURES = {"community": "community_eur", "owners": "owners_eur"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    from cosim.verbs._parser import add_scenario_options
+    from cosim.verbs._parser import add_scenario_options, place
 
     parser.add_argument("scenario", metavar="SCENARIO", help="file, or shipped name")
     parser.add_argument(
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: all cores)")
     add_scenario_options(parser)
     parser.add_argument(
-        "--out", type=Path, default=Path("outputs"), metavar="DIR",
+        "--out", type=place, default=Path("outputs"), metavar="DIR",
         help="folder of results (default: outputs)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print the paths only")

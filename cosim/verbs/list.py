@@ -91,7 +91,7 @@ def _scenarios() -> list[Known]:
     """Return the scenario files and their descriptions; a broken one says so."""
     from cosim.document import read_document
     from cosim.errors import InputError
-    from cosim.verbs._common import scenario_folder
+    from cosim.shipped import scenario_folder
     from cosim.verbs._quantities import Known
 
     found = []

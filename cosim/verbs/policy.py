@@ -14,7 +14,6 @@ one of a model saved by stable-baselines3 (PPO, SAC, TD3 with MlpPolicy) or sb3-
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 DEEDS = {
     "import": "make a bundle of a model saved by stable-baselines3",
@@ -27,7 +26,7 @@ DEEDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the deeds and their arguments."""
     from cosim.verbs._calibrate import add_calibrate
-    from cosim.verbs._parser import Parser
+    from cosim.verbs._parser import Parser, place
 
     deeds = parser.add_subparsers(dest="deed", metavar="DEED", required=True, parser_class=Parser)
     for name, help_text in DEEDS.items():
@@ -35,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         what = "MODEL" if name == "import" else "BUNDLE"
         deed.add_argument("source", metavar=what, help=_SOURCES[what])
         if name in {"import", "export"}:
-            deed.add_argument("--to", type=Path, required=True, metavar="PLACE", help=_PLACES[name])
+            add = deed.add_argument
+            add("--to", type=place, required=True, metavar="PLACE", help=_PLACES[name])
         if name == "import":
             _add_import_options(deed)
         deed.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -50,11 +50,13 @@ _PLACES = {"import": "folder to write the bundle into", "export": "new .zip arch
 
 
 def _add_import_options(parser: argparse.ArgumentParser) -> None:
+    from cosim.verbs._parser import place
+
     listed = "'python -m cosim list features' prints them"
     parser.add_argument("--features", required=True, metavar="A,B,...",
                         help=f"columns of the observation in their order; {listed}")  # fmt: skip
     parser.add_argument("--actions", required=True, metavar="A,...", help="columns of the action")
-    parser.add_argument("--normalize", type=Path, metavar="FILE",
+    parser.add_argument("--normalize", type=place, metavar="FILE",
                         help="file of VecNormalize.save(), or JSON with mean and var")  # fmt: skip
     parser.add_argument("--agents", metavar="HOME,...",
                         help="joint policy: prosumers in the order of the observation")  # fmt: skip

@@ -13,7 +13,6 @@ Exit codes: 0 done, 2 the input is wrong, 3 the run failed, 74 results cannot be
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 ALGORITHMS = {
     "ppo": "one network that every prosumer uses alone",
@@ -24,19 +23,19 @@ ALGORITHMS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    from cosim.verbs._parser import add_scenario_options
+    from cosim.verbs._parser import add_scenario_options, place
 
     add = parser.add_argument
     add("scenario", metavar="SCENARIO", help="file, or shipped name")
     listed = "; ".join(f"{name}: {text}" for name, text in ALGORITHMS.items())
     add("--algorithm", choices=ALGORITHMS, default="ppo", help=f"{listed} (default: ppo)")
     add("--policy", metavar="NAME", help="whose prosumers learn (default: the one with batteries)")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
+    add("--out", type=place, required=True, metavar="DIR", help="folder of the bundle")
     add("--steps", type=int, default=1_000_000, metavar="N", help=f"{_STEPS} (default: 1000000)")
     add("--seed", type=int, default=1, metavar="N", help="of the training (default: 1)")
     add("--lanes", type=int, default=4, metavar="N", help="episodes side by side (default: 4)")
     add("--preset", default="lanes", metavar="NAME", help=_PRESET)
-    add("--config", type=Path, metavar="FILE.yaml", help="settings laid over those of the preset")
+    add("--config", type=place, metavar="FILE.yaml", help="settings laid over those of the preset")
     add("--reward", metavar="TERM=WEIGHT,...", help=_REWARD)
     add("--team", type=float, metavar="SHARE", help="of all learners' worth in each one's reward")
     add("--community", type=float, metavar="SHARE", help="of everybody's worth in each one's")

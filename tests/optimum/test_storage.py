@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from cosim.optimum.storage import best_powers
+from cosim.optimum.storage import best_powers, tariff
 
 
 def battery(rng: np.random.Generator) -> dict[str, float]:
@@ -33,19 +33,34 @@ def battery(rng: np.random.Generator) -> dict[str, float]:
 
 def planned(start: float, net: Any, buy: Any, sell: Any, own: dict[str, float]) -> tuple:
     """Return the compiled answer for one battery: power and cost."""
-    rows = [np.asarray(x, dtype=float)[None] for x in (net, buy, sell)]
+    return planned_at(start, net, tariff(np.asarray(buy), np.asarray(sell)), own)
+
+
+def planned_at(start: float, net: Any, prices: np.ndarray, own: dict[str, float]) -> tuple:
+    """Return the same at prices of neighbours and tariff ``[H, 6]``."""
+    net = np.asarray(net, dtype=float)[None]
+    rows = (net, np.asarray(prices, dtype=float)[None])
     rest = [np.array([own[k]]) for k in
             ("root", "decay", "held", "least", "most", "rating", "wear", "terminal")]  # fmt: skip
     power, cost = best_powers(
-        np.array([start]), *rows, np.array([len(net)]), own["hours"], *rest
+        np.array([start]), *rows, np.array([net.shape[1]]), own["hours"], *rest
     )  # fmt: skip
     return float(power[0]), float(cost[0])
 
 
 def by_highs(
-    start: float, net: Any, buy: Any, sell: Any, own: dict[str, float], first: float | None = None
+    start: float,
+    net: Any,
+    buy: Any,
+    sell: Any,
+    own: dict[str, float],
+    first: float | None = None,
+    near: tuple[Any, Any, Any, Any] | None = None,
 ) -> float:
-    """Return the optimum of the same problem as a programme, the first power given or not."""
+    """Return the optimum of the same problem as a programme, the first power given or not.
+
+    ``near`` are price and most power bought of neighbours, and sold to them.
+    """
     n, zero, one = len(net), np.zeros((len(net),) * 2), np.eye(len(net))
     before = own["decay"] * np.eye(n, k=-1)
     dynamics = [-own["root"] * own["held"] * one, own["held"] / own["root"] * one, one - before]
@@ -59,6 +74,10 @@ def by_highs(
     cost = np.concatenate([wear, wear, end, buy, -np.asarray(sell)]) * own["hours"]
     bounds = [(0.0, own["rating"])] * (2 * n) + [(own["least"], own["most"])] * n
     bounds += [(0.0, None)] * (2 * n)
+    if near is not None:
+        a = np.block([a, np.vstack([zero, one]), np.vstack([zero, -one])])
+        cost = np.concatenate([cost, own["hours"] * near[0], -own["hours"] * near[2]])
+        bounds += [(0.0, most) for most in (*near[1], *near[3])]
     if first is not None:
         bounds[0], bounds[n] = (max(first, 0.0),) * 2, (max(-first, 0.0),) * 2
     found = linprog(cost, A_eq=a, b_eq=b, bounds=bounds)
@@ -77,6 +96,24 @@ def test_it_costs_what_highs_finds_and_its_first_power_is_optimal(seed: int) -> 
     power, cost = planned(start, net, buy, sell, own)
     assert cost == pytest.approx(by_highs(start, net, buy, sell, own), abs=1e-8)
     assert cost == pytest.approx(by_highs(start, net, buy, sell, own, power), abs=1e-7)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6))
+def test_neighbours_give_and_take_up_to_a_power_as_highs_finds(seed: int) -> None:
+    """Against a programme with two more flows in each interval, of limited power."""
+    rng = np.random.default_rng(seed)
+    own, n = battery(rng), int(rng.integers(1, 25))
+    start = rng.uniform(own["least"] / own["decay"], own["most"])
+    net = rng.normal(0.0, 3.0, n).round(2)
+    far_sell, sell, buy, far_buy = np.sort(rng.choice([0.05, 0.1, 0.2, 0.3, 0.5], (4, n)), axis=0)
+    most_bought, most_sold = rng.choice([0.0, 0.5, 2.0, 20.0], (2, n))
+    prices = np.stack((far_buy, buy, most_bought, far_sell, sell, most_sold), axis=1)
+    power, cost = planned_at(start, net, prices, own)
+    near = (buy, most_bought, sell, most_sold)
+    assert cost == pytest.approx(by_highs(start, net, far_buy, far_sell, own, near=near), abs=1e-8)
+    fixed = by_highs(start, net, far_buy, far_sell, own, power, near)
+    assert cost == pytest.approx(fixed, abs=1e-7)
 
 
 @pytest.mark.parametrize("seed", range(12))

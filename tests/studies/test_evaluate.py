@@ -320,9 +320,9 @@ def test_a_verdict_goes_into_the_card(village: Any, tmp_path: Path, capsys: Capt
 
 
 def test_held_out_days_are_the_tests_of_the_calendar(case: Case) -> None:
-    found = _periods(case, "held-out", 1)
+    found = _periods(case.grid, "held-out", 1)
     assert found == tuple(np.flatnonzero(kinds(case) == Kind.TEST)) and found
-    assert _periods(case, None, 2) == (0, 2, 4)
+    assert _periods(case.grid, None, 2) == (0, 2, 4)
 
 
 @pytest.mark.parametrize(
@@ -353,4 +353,5 @@ def test_refusals(
 
 
 def test_baselines_are_known() -> None:
-    assert set(BASELINES) - {"no_peer_to_peer"} == set(plugins.names("policy")) - {"onnx"}
+    own = set(BASELINES) - {"no_peer_to_peer", "peak_seller"}
+    assert own == set(plugins.names("policy")) - {"onnx"}

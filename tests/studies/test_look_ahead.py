@@ -19,7 +19,7 @@ from cosim.studies.future import instants, other_future
 from cosim.studies.recorded import Check, recorded
 from cosim.studies.trials import Entrant, Trial, drawn_case, seated
 from cosim.studies.unmoved import no_look_ahead
-from cosim.verbs._entrants import BASELINES, NO_MARKET, _bound
+from cosim.verbs._entrants import BASELINES, CHOSEN, NO_MARKET, _bound
 
 Peek = Callable[[Simulation, int], Any]
 PER_DAY = 48
@@ -201,8 +201,9 @@ def test_a_look_in_the_first_round_is_seen(days: Callable[..., Case]) -> None:
 
 @pytest.mark.parametrize("name", [*(n for n in BASELINES if n != NO_MARKET), "shared_ppo"])
 def test_the_honest_pass_where_much_is_secret(days: Callable[..., Case], name: str) -> None:
-    item: Any = name if name != "shared_ppo" else {"kind": "onnx", "bundle": name}
-    time = {"start": "2016-07-18", "days": 6, "interval_minutes": 60 if item == name else 15}
+    trained = name == "shared_ppo"
+    item: Any = {"kind": "onnx", "bundle": name} if trained else CHOSEN.get(name, name)
+    time = {"start": "2016-07-18", "days": 6, "interval_minutes": 15 if trained else 60}
     hits = [SHOCK, {"kind": "cold_snap", "start": "2016-07-18T09:00", "end": "2016-07-19T09:00"}]
     case = days(**DAY_AHEAD, forecast="noisy", latency={"min_s": 0, "max_s": 20},
                 disturbances=hits, market="order_book", time=time)  # fmt: skip
