@@ -17,6 +17,7 @@ from cosim.oversight import Look, Note, Oversight, stand_in
 from cosim.policy import PolicyContext, Seating
 from cosim.seats import Seat
 from cosim.seeds import Draws, LaneDraws
+from cosim.trade import Wish
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +27,9 @@ class Answer:
     decision: Decision
     own_quantity: np.ndarray
     own_price: np.ndarray
-    supervised: np.ndarray | None = None  # bool, where a stand-in decided; None: nowhere
+    supervised: np.ndarray | None = None  # Reason flags where a stand-in decided; None: nowhere
     notes: tuple[Note, ...] = ()
+    overruled: Wish | None = None  # what policies asked for where it did
 
 
 class Desk:
@@ -47,6 +49,7 @@ class Desk:
         self._own_quantity = np.zeros(self._count, dtype=bool)
         self._own_price = np.zeros(self._count, dtype=bool)
         self._nobody = np.full(self._count, -1)  # under supervision
+        self._nothing = np.zeros(self._count, dtype=np.int16)
         self._memories: list[Any] = []
         self._draws: list[Draws | LaneDraws] = []
         self._lanes = 1 if seeds is None else len(seeds)
@@ -86,7 +89,7 @@ class Desk:
         """
         lead = view.energy_kwh.shape[:-1]
         decision = {name: np.zeros((*lead, self._count)) for name in ACTIONS}
-        rung = self._nobody
+        rung, reason = self._nobody, self._nothing
         notes: list[Note] = []
         for index, seat in enumerate(self._seats):
             here = slice(None) if present is None else np.flatnonzero(present[seat.rows])
@@ -98,21 +101,29 @@ class Desk:
             else:
                 actions, look = self._asked(index, view, here, gate)
                 if look is not None:
-                    rung = rung.copy() if rung is self._nobody else rung
-                    rung[rows] = look.rung
+                    if rung is self._nobody:
+                        rung, reason = rung.copy(), reason.copy()
+                    rung[rows], reason[rows] = look.rung, look.reason
                     notes += look.notes
             actions = actions.reshape(*lead, len(rows), len(seat.policy.actions))
             for column, name in enumerate(seat.policy.actions):
                 decision[name][..., rows] = actions[..., column]
         own_quantity = self._own_quantity if present is None else self._own_quantity | ~present
         own_price = self._own_price if present is None else self._own_price & present
-        taken = None
-        if rung is not self._nobody and (rung >= 0).any():
-            taken = rung >= 0
-            silent = self._stand_in(view, rung, gate // self._rounds, decision)
-            own_quantity, own_price = (own_quantity & ~taken) | silent, own_price & ~taken
         answer = Decision(*(decision[name] for name in ACTIONS))
-        return Answer(answer, own_quantity, own_price, taken, tuple(notes))
+        if rung is self._nobody or not (rung >= 0).any():
+            return Answer(answer, own_quantity, own_price, notes=tuple(notes))
+        wish, taken = Wish(answer, own_quantity, own_price), rung >= 0
+        decision = {name: values.copy() for name, values in decision.items()}
+        silent = self._stand_in(view, rung, gate // self._rounds, decision)
+        return Answer(
+            Decision(*(decision[name] for name in ACTIONS)),
+            (own_quantity & ~taken) | silent,
+            own_price & ~taken,
+            reason,
+            tuple(notes),
+            wish,
+        )
 
     def _stand_in(
         self, view: View, rung: np.ndarray, interval: int, decision: dict[str, np.ndarray]

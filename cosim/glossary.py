@@ -140,13 +140,20 @@ COLUMNS = _table(
     _of("ledger.energy_kwh", "kWh", "energy behind the posting", "> 0 to the prosumer"),
     _of("amount_eur", "EUR", "money that moves from debit to credit", low=0),
     # interventions
-    _of("requested_kw", "kW", "battery power the policy asked for", "> 0 charges"),
+    _of("requested_kw", "kW", "battery power the policy asked for, also where a stand-in decided",
+        "> 0 charges"),
+    _of("stand_in_kw", "kW", "battery power that the stand-in of a supervised policy asked for; "
+        "empty: the policy decided", "> 0 charges"),
+    _of("overruled_kw", "kW", "what the guard gave to the stand-in less what it would have given "
+        "to the policy; empty: the policy decided", "> 0 charges more"),
     _of("guarded_kw", "kW", "battery set-point after the guard", "> 0 charges"),
     _of("executed_kw", "kW", "mean battery power that flowed", "> 0 charges"),
     _of("interventions.requested_kwh", "kWh", "order asked for; empty: not the policy's", _BUYS),
     _of("guarded_kwh", "kWh", "order after the guard", _BUYS),
     _of("requested_eur_per_kwh", "EUR/kWh", "limit price asked for; empty: not the policy's"),
     _of("guarded_eur_per_kwh", "EUR/kWh", "limit price after the guard"),
+    _of("faults", "-", "what was wrong with what the policy asked for: flags joined by |; empty: "
+        "nothing"),
     _of("reason", "-", "why executed differs from requested: flags joined by |"),
     # evaluation_results.csv: community figures of one interval
     _of("evaluation.retail_eur_per_kwh", "EUR/kWh", "retail price, mean of the prosumers"),
@@ -178,9 +185,20 @@ COLUMNS = _table(
     _of("request_over_rating", "-", "requests above the battery's power rating", low=0),
     _of("request_over_energy", "-", "requests the battery's energy could not sustain", low=0),
     _of("request_over_position", "-", "orders beyond the forecast surplus or deficit", low=0),
+    _of("request_over_ramp", "-", "requests too far from the battery's power before", low=0),
+    _of("request_over_inverter", "-", "requests without room beside PV in a shared inverter",
+        low=0),
     _of("request_off_tariff", "-", "limit prices outside feed-in to retail", low=0),
-    _of("interventions", "-", "prosumers whose request the guard changed", low=0),
+    _of("interventions", "-", "prosumers whose request, or their stand-in's, the guard changed",
+        low=0),
     _of("intervention_kwh", "kWh", "battery energy the guard changed: |guarded - asked|", low=0),
+    _of("fallback_intervals", "-", "prosumers for whom a stand-in decided", low=0),
+    _of("fallback_impossible", "-", "prosumers for whom it did so because what their policy saw "
+        "cannot be", low=0),
+    _of("fallback_locked_out", "-", "prosumers for whom it did so because their policy was locked "
+        "out until the day ends", low=0),
+    _of("fallback_kwh", "kWh", "battery energy the supervisor changed: what the guard gave to "
+        "stand-ins against what it would have given to the policies", low=0),
     _of("delivery_deviations", "-", "prosumers whose battery ran otherwise than guarded", low=0),
     _of("delivery_deviation_kwh", "kWh", "battery energy that deviated at delivery", low=0),
     _of("device_breaches", "-", "prosumers whose recorded energies break a device limit", low=0),
@@ -302,9 +320,10 @@ KPIS = _table(
         low=0),
     # four ledgers of safety
     _of("request_breaches", "-", "safety 1, what policies asked: single faults of requests (not "
-        "finite, over rating, energy, position or off tariff)", low=0),
-    _of("interventions", "-", "safety 2, what the guard did: requests it changed, one per prosumer "
-        "and interval", low=0),
+        "finite, over rating, energy, ramp, inverter or position, or off tariff), whatever "
+        "supervisor, feeder and disturbances made of them", low=0),
+    _of("interventions", "-", "safety 2, what the guard did: requests it changed, of policies or "
+        "their stand-ins, one per prosumer and interval", low=0),
     _of("intervention_kwh", "kWh", "battery energy the guard changed; requests that are not "
         "numbers have none", low=0),
     _of("delivery_deviations", "-", "batteries that ran otherwise than guarded, for an outage or a "
@@ -314,8 +333,13 @@ KPIS = _table(
     _of("network_kwh", "kWh", "battery energy it moved for that", low=0),
     _of("fallback_intervals", "-", "supervised policies for which a stand-in decided, one per "
         "prosumer and interval", low=0),
+    _of("fallback_impossible", "-", "of these: what the policy saw cannot be", low=0),
+    _of("fallback_locked_out", "-", "of these: the policy was locked out until the day ends; all "
+        "others stood under an alarm", low=0),
+    _of("fallback_kwh", "kWh", "battery energy the supervisor changed: what the guard gave to "
+        "stand-ins against what it would have given to the policies", low=0),
     _of("device_breaches", "-", "safety 3, what devices did: recorded energies outside rating, "
-        "stored energy bounds or losses of a battery", low=0),
+        "stored energy bounds, losses or ramp of a battery, or a shared inverter", low=0),
     _of("grid_breaches", "-", "safety 4, what the grid saw: episodes of voltage or loading outside "
         "the limits", low=0),
 )  # fmt: skip

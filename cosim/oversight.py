@@ -10,6 +10,7 @@ import numpy as np
 from cosim import supervisor
 from cosim.observe import View, encode
 from cosim.policy import Policy, PolicyContext
+from cosim.reason import Reason
 from cosim.supervisor import LADDER, Statistics
 
 #: how an event calls the policy itself
@@ -20,13 +21,15 @@ POLICY = "policy"
 class Supervised:
     """How a policy is supervised: statistics, the first stand-in, alarms until it is locked out.
 
-    ``rule`` is the policy behind the rung ``self_consumption``.
+    ``rule`` is the policy behind the rung ``self_consumption``. ``prosumers`` is how many the
+    calibration had, None: not known.
     """
 
     statistics: Statistics
     fallback: str
     lockout_alarms: int
     rule: Policy
+    prosumers: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,7 @@ class Look:
 
     observations: np.ndarray
     rung: np.ndarray  # -1: the policy itself
+    reason: np.ndarray  # Reason flags, int16: why another acts; 0: nobody does
     notes: tuple[Note, ...]
 
 
@@ -73,7 +77,14 @@ class Oversight:
         safe = observations
         if verdict.rejected.any():
             safe = supervisor.usual(how.statistics, observations, hour)
-        return Look(safe, rung, notes)
+        return Look(safe, rung, self._reason(verdict, rung), notes)
+
+    def _reason(self, verdict: supervisor.Verdict, rung: np.ndarray) -> np.ndarray:
+        """Say why somebody else acts, as flags ``[m]``: FALLBACK alone for an alarm."""
+        locked = verdict.alarms >= self._how.lockout_alarms
+        why = np.where(verdict.rejected, Reason.IMPOSSIBLE, 0)
+        why = np.where(locked, Reason.LOCKED_OUT, why) | Reason.FALLBACK
+        return np.where(rung >= 0, why, 0).astype(np.int16)
 
     def _note(
         self,

@@ -20,3 +20,9 @@ class Reason(IntFlag):
     RAMP = 512  # by the guard: too far from the power of the interval before
     INVERTER = 1024  # by the guard: no room beside PV in the inverter that both share
     FALLBACK = 128  # before the guard: the supervisor let a stand-in decide
+    IMPOSSIBLE = 2048  # beside FALLBACK: for what the policy saw cannot be
+    LOCKED_OUT = 4096  # beside FALLBACK: for the policy is locked out until the day ends
+
+
+#: what the supervisor did, and not the guard
+SUPERVISED = Reason.FALLBACK | Reason.IMPOSSIBLE | Reason.LOCKED_OUT

@@ -74,7 +74,9 @@ def supervised(
         raise InputError(wrong)
     rule = plugins.load("policy", "self_consumption")()
     assert isinstance(rule, Policy)
-    how = Supervised(given.statistics(), section.fallback, section.lockout_alarms, rule)
+    how = Supervised(
+        given.statistics(), section.fallback, section.lockout_alarms, rule, given.prosumers
+    )
     return how, files
 
 

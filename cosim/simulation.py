@@ -185,6 +185,7 @@ class Simulation:
             view.battery_kw,
             self._lookout.measured_kvar(),
             self._meddling(),
+            answer.overruled,
         )
 
     def _meddling(self) -> Meddling | None:

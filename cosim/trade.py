@@ -53,6 +53,18 @@ class Meddling:
 
 
 @dataclass(frozen=True, eq=False)
+class Wish:
+    """What policies asked for, and who chose for themselves, where stand-ins decided instead."""
+
+    requested: Decision
+    own_quantity: np.ndarray
+    own_price: np.ndarray
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+
+@dataclass(frozen=True, eq=False)
 class Asked:
     """What stands after DECIDE, arrays ``[..., n]``; the masks tell who chose for themselves."""
 
@@ -63,13 +75,19 @@ class Asked:
     own_price: np.ndarray
     arrival_s: np.ndarray  # second in which each order arrives, infinite where it is lost
     draw: np.ndarray  # ranks the orders of one second
-    supervised: np.ndarray | None = None  # bool, where a stand-in decided; None: nowhere
+    supervised: np.ndarray | None = None  # Reason flags where a stand-in decided; None: nowhere
     battery_kw: np.ndarray | None = None  # now, from which ramp limits count; None: no limits
     load_kvar: np.ndarray | None = None  # reactive load now, for the feeder's limits; None: 0
     meddling: Meddling | None = None
+    overruled: Wish | None = None  # None: nobody was, ``requested`` is what policies asked for
 
     def __post_init__(self) -> None:
         freeze(self)
+
+    @property
+    def by_policies(self) -> Decision:
+        """What policies asked for, whoever decided."""
+        return self.requested if self.overruled is None else self.overruled.requested
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +101,18 @@ class Trade:
     clearing: Clearing
     earlier: tuple[Trade, ...] = ()  # the rounds of trading before this one
     projections: tuple[Projection, ...] = ()  # one for each lane with a limit in danger
+    given: Guarded | None = None  # the guard's first answer to the policies' own; None: guarded
+    overruled_kw: np.ndarray | None = None  # a stand-in's set-point less the policy's; None: none
+
+    @property
+    def faults(self) -> np.ndarray:
+        """What was wrong with what policies asked for, Reason flags ``[..., n]``.
+
+        Nothing of what stand-ins, the feeder's limits or disturbances made of it.
+        """
+        reason = (self.guarded if self.given is None else self.given).reason
+        rejected = (reason & Reason.NOT_FINITE) != 0  # whole: nothing else can be said of it
+        return np.where(rejected, np.int16(Reason.NOT_FINITE), reason)
 
     @property
     def rounds(self) -> tuple[Trade, ...]:
@@ -122,15 +152,19 @@ def trade(
         held_kwh=held_kwh,
         before_kw=asked.battery_kw,
     )
-    guarded = again(asked.requested)
+    guarded = given = again(asked.requested)
+    overruled_kw = None
+    if asked.overruled is not None:
+        wish = asked.overruled
+        given = again(wish.requested, own_quantity=wish.own_quantity, own_price=wish.own_price)
+        overruled_kw = guarded.decision.battery_kw - given.decision.battery_kw
     projections: tuple[Projection, ...] = ()
     if network is not None:
         guarded, projections = _kept(population, asked, guarded, hours, again, network)
     if asked.meddling is not None:
         guarded = _greedier(asked, asked.meddling, guarded, again)
     if asked.supervised is not None:
-        flagged = guarded.reason | np.where(asked.supervised, Reason.FALLBACK, 0).astype(np.int16)
-        guarded = replace(guarded, reason=flagged)
+        guarded = replace(guarded, reason=guarded.reason | asked.supervised)
     quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
     if asked.meddling is not None:
         quantity, price = _forged(asked.outlook, asked.meddling, quantity, price)
@@ -142,7 +176,16 @@ def trade(
         clearing = nothing_traded(quantity)
     else:
         clearing = _cleared(market, book, asked.prices)
-    return Trade(asked, guarded, orders, arrived, clearing, projections=projections)
+    return Trade(
+        asked,
+        guarded,
+        orders,
+        arrived,
+        clearing,
+        projections=projections,
+        given=given,
+        overruled_kw=overruled_kw,
+    )
 
 
 def _greedier(

@@ -81,7 +81,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "cosim.publication": ("observe", "population", "timegrid"),
     "cosim.supervisor": ("arrays", "compiled", "observe"),
     "cosim.supervision": ("errors", "observe", "regular_files", "supervisor"),
-    "cosim.oversight": ("observe", "policy", "supervisor"),
+    "cosim.oversight": ("observe", "policy", "reason", "supervisor"),
     "cosim.projection": ("arrays", "feeder", "population"),
     "cosim.policy": ("supervision", "errors", "observe", "plugins"),
     "cosim.delivery": ("arrays", "errors", "physics", "population", "feeder"),
@@ -111,7 +111,7 @@ OUTER: dict[str, tuple[str, ...]] = {
         "cosim.verbs", "cosim.safety", "cosim.envs", "cosim.optimum.plan", "cosim.studies",
         "tools",
     ),
-    "cosim.studies": ("cosim.verbs", "cosim.report", "tools"),
+    "cosim.studies": ("cosim.verbs", "cosim.report", "cosim.safety", "tools"),
     "cosim.record": ("cosim.verbs", "cosim.results", "cosim.report", "cosim.studies", "tools"),
     "cosim.results": ("cosim", "cosim.verbs", "cosim.report", "cosim.studies", "tools"),
     "cosim.simulation": (

@@ -710,6 +710,29 @@ def test_a_hostile_graph_is_refused(name: str, folder: Path, canary: Path) -> No
     assert "train it again" in refusal(folder)
 
 
+@pytest.mark.parametrize(("uses", "refused"), [(4, False), (60, True)])
+def test_few_weights_used_often_are_work(uses: int, refused: bool, folder: Path) -> None:
+    """A chain of products with one square constant, in which nothing else is wrong."""
+
+    def chained(model: Model) -> None:
+        width = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+        _constant(model, "wide", np.zeros((width, 512), np.float32))
+        _constant(model, "square", np.zeros((512, 512), np.float32))
+        _constant(model, "narrow", np.zeros((512, width), np.float32))
+        last = model.graph.node[-1]
+        name, end = "before_the_chain", last.output[0]
+        last.output[0] = name
+        for index, factor in enumerate(["wide", *["square"] * uses, "narrow"]):
+            after = end if factor == "narrow" else f"chain_{index}"
+            model.graph.node.append(helper.make_node("MatMul", [name, factor], [after]))
+            name = after
+
+    change_model(folder, chained)
+    text = refusal(folder)  # it acts otherwise, too, which is looked at when it may run at all
+    assert ("uses more than" in text) == refused
+    assert ("golden vector" in text) != refused
+
+
 def _zip_bomb() -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from agents.self_consumption import SelfConsumption
 from cosim.errors import InputError
 from cosim.oversight import Oversight, Supervised
 from cosim.safety.calibrate import calibration
-from cosim.safety.fit import Observed, all_scores, calibrated, fitted
+from cosim.safety.fit import (
+    Observed,
+    all_scores,
+    calibrated,
+    fitted,
+    persistent,
+    standing,
+)
 from cosim.safety.report import Detection, detections, false_alarms
+from cosim.safety.value import Outcome
+from cosim.safety.worth import _worth, held_out, value_table
 from cosim.supervisor import Statistics
 from cosim.training.days import Kind
 
@@ -168,3 +180,65 @@ def test_who_is_present_is_remembered_and_who_is_absent_stands_still() -> None:
     everybody = oversight.look(np.zeros((3, 1)), 12.0, 0, slice(None))
     assert everybody.rung.tolist() == [-1, -1, -1]
     assert [note.details["prosumer"] for note in everybody.notes] == ["a", "c"]
+
+
+# ------------------------------------------------------------------ what it is worth
+
+
+@pytest.mark.parametrize("days", [4, 6])
+def test_what_a_supervisor_saves_has_an_interval_where_there_are_days_for_one(
+    days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cost and time with a broken limit, paired by day; fewer than five days say nothing."""
+    spread = np.arange(days, dtype=float)
+
+    def made_up(*_: object, supervised: bool, **__: object) -> Outcome:
+        help_ = 3.0 + spread if supervised else 0.0 * spread
+        return Outcome(10.0 + spread - help_, 60.0 + 0.0 * spread - 2.0 * help_, 0.5 + 0.0 * spread)
+
+    monkeypatch.setattr("cosim.safety.worth.outcome", made_up)
+    found = _worth(None, "rule", range(days), "made up", None, 0)  # type: ignore[arg-type]
+    mean = 3.0 + spread.mean()
+    assert (found.saved_eur.value, found.saved_min.value) == (mean, 2.0 * mean)
+    assert found.cost_eur[0] - found.cost_eur[1] == pytest.approx(mean)
+    line = value_table([found], days).splitlines()[2]
+    if days < 5:
+        assert line.count("(n/a)") == 2
+        return
+    half = student.ppf(0.975, days - 1) * spread.std(ddof=1) / np.sqrt(days)
+    assert found.saved_eur.low == pytest.approx(mean - half, abs=0.35 * half)
+    assert found.saved_eur.high == pytest.approx(mean + half, abs=0.35 * half)
+    assert f"{mean:.2f} ({found.saved_eur.low:.2f} to {found.saved_eur.high:.2f})" in line
+    assert f"{2.0 * mean:.1f} ({found.saved_min.low:.1f} to {found.saved_min.high:.1f})" in line
+
+
+def test_what_stands_starts_anew_at_civil_midnight() -> None:
+    """In summer 24 h of a run end an hour after it; clocks set back make no new day."""
+    values = np.full((3, STEPS, 1), 5.0)
+    summer = (np.arange(STEPS) + 1.0) % 24.0
+    october = np.concatenate((np.arange(3.0), [2.0], np.arange(3.0, 23.0)))
+    hours = np.stack((np.arange(STEPS) * 1.0, summer, october))
+    seen = Observed(FEATURE, values[..., None], hours, np.arange(3))
+    runs = standing(seen)[:, :, 0, 0]
+    assert runs[0].tolist() == runs[2].tolist() == list(range(1, 25))
+    assert runs[1].tolist() == [*range(1, 24), 1]
+    seen.observations.setflags(write=True)
+    seen.observations[:, -2:] = 10.0  # two of the last two are above, if they are of one day
+    kept = persistent(plain(50.0, k=2, m=2), seen)[:, -1, 0]
+    assert (kept > 50.0).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("days", "count", "expected"),
+    [(None, 3, [2, 6, 14]), (None, 1, [2]), ([10, 6, 7, 10, 99], 2, [6, 10])],
+)
+def test_the_value_is_taken_on_test_days_alone(
+    days: list[int] | None, count: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evenly from them; no day of training or calibration, and none beyond the last."""
+    part = np.array([Kind.TRAIN, Kind.CALIBRATE, Kind.TEST, Kind.NEITHER] * 5)
+    monkeypatch.setattr("cosim.safety.worth.kinds", lambda case: part)
+    case: Any = None
+    assert held_out(case, days, count) == expected
+    with pytest.raises(InputError, match="of the 2 that are held out"):
+        held_out(case, [0, 1, 2, 3, 6], 3)

@@ -385,7 +385,7 @@ def test_a_policy_of_a_variant_is_used(village: Path, capsys: Captured) -> None:
 
 
 def test_check_says_what_is_not_as_usual(village: Path, capsys: Captured) -> None:
-    usual = ("losses", "curtailment", "forecast", "latency", "guard", "supervised")
+    usual = ("losses", "curtailment", "forecast", "latency", "supervised")
 
     def said(*overrides: str) -> dict[str, str]:
         words = [word for text in overrides for word in ("--set", text)]
@@ -394,6 +394,7 @@ def test_check_says_what_is_not_as_usual(village: Path, capsys: Captured) -> Non
         return {name: rest.strip() for name, _, rest in (x.strip().partition(" ") for x in lines)}
 
     assert not set(usual) & set(said())
+    assert "no projection" in said()["guard"]
     assert said("losses=marginal")["losses"] == "billed to each by what their injection adds"
     assert said("losses=equal")["losses"] == "billed to all alike"
     paid = said("curtailment_compensation=0.95")["curtailment"]

@@ -19,7 +19,7 @@ from cosim.physics.battery import feasible_range_kw, pv_fed_kw
 from cosim.population import Population
 from cosim.reason import Reason
 from cosim.record import MemoryRecorder
-from cosim.record.facts import _device_breaches
+from cosim.record.ledgers import device_breaches
 from cosim.simulation import Simulation
 
 PopulationOf = Callable[..., Population]
@@ -208,9 +208,9 @@ def test_a_breach_is_found_in_recorded_energies(population_of: PopulationOf) -> 
         "before_kwh": np.array([[0.0, 0.2, 0.6]]),
     }
     home = replace(home, min_kwh=np.zeros(3))
-    assert _device_breaches(recorded, home, HOURS).tolist() == [[False, True, False]]
+    assert device_breaches(recorded, home, HOURS).tolist() == [[False, True, False]]
     free = replace(home, inverter_kva=None)
-    assert not _device_breaches(recorded, free, HOURS).any()
+    assert not device_breaches(recorded, free, HOURS).any()
 
 
 def test_a_recorded_run_has_no_breach(village: Any) -> None:

@@ -148,7 +148,8 @@ GOLDEN = {
     "line_max_percent": 120, "line_over_minutes": 30, "trafo_max_percent": 50,
     "trafo_over_minutes": 0, "violations": 3, "request_breaches": 1, "interventions": 1,
     "intervention_kwh": 1.0, "delivery_deviations": 0, "device_breaches": 0, "grid_breaches": 3,
-    "fallback_intervals": 0, "network_interventions": 0, "network_kwh": 0.0,
+    "fallback_intervals": 0, "fallback_impossible": 0, "fallback_locked_out": 0,
+    "fallback_kwh": 0.0, "network_interventions": 0, "network_kwh": 0.0,
 }  # fmt: skip
 
 

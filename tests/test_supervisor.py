@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from cosim import supervisor
 from cosim.case import Case
 from cosim.errors import InputError
 from cosim.observe import FEATURES
+from cosim.oversight import Supervised, stand_in
+from cosim.policy import Policy
 from cosim.reason import Reason
 from cosim.safety.calibrate import calibration
 from cosim.safety.collect import collect, runs_of
@@ -91,16 +94,20 @@ def test_faults_are_seen_and_what_changes_nothing_is_left_out(statistics: Statis
     assert detections(statistics, dark, dead)[0].days.of == 0
 
 
-def test_judging_step_by_step_gives_the_days_statistic(statistics: Statistics) -> None:
-    seen = world(20, 7)
+@pytest.mark.parametrize("shift", [0, 1])
+def test_judging_step_by_step_gives_the_days_statistic(statistics: Statistics, shift: int) -> None:
+    """Also where 24 h of a run begin an hour after civil midnight, at which judging starts anew."""
+    plain = world(20, 7)
+    seen = replace(plain, hours=(plain.hours + shift) % 24.0)
     for threshold in (20.0, 40.0, statistics.threshold):
         now = replace(statistics, threshold=threshold)
         expected = (persistent(now, seen) > threshold).any((1, 2))
         for day in range(20):
             memory, begun = fresh(now, ROWS), False
             for step in range(STEPS):
+                civil = int(step + shift >= STEPS)
                 verdict, memory = judge(
-                    now, seen.observations[day, step], float(seen.hours[day, step]), 0, memory
+                    now, seen.observations[day, step], float(seen.hours[day, step]), civil, memory
                 )
                 begun |= bool(verdict.begun.any())
             assert begun == expected[day]
@@ -436,3 +443,60 @@ def test_supervisors_of_nobody_and_without_statistics_are_refused(
     case = supervised(village, tmp_path)
     assert case.seats[0].supervisor is not None or case.seats[1].supervisor is not None
     assert any(name == "seen.json" for name, _ in case.files)
+
+
+# ------------------------------------------------------------------ standing still, and bad inputs
+
+
+def test_what_stands_is_counted_but_for_zero() -> None:
+    """PV may be 0 for days, a sensor that stands at any other value may not."""
+    now, before = np.array([0.0, -0.0, 2.0, 2.0, np.nan]), np.array([0.0, 0.0, 2.0, 1.0, np.nan])
+    assert supervisor.stood(now, before, np.full(5, 7.0)).tolist() == [1.0, 1.0, 8.0, 1.0, 1.0]
+    unit = Statistics(
+        ("forecast_pv_kw",), np.zeros((1, 1)), np.ones((1, 1, 1)), np.full((1, 1), 3.0), 50.0, 40.0,
+        1, 1, 0.5,
+    )  # fmt: skip
+    for value, alarmed in ((0.0, False), (1.0, True)):
+        memory = fresh(unit, 1)
+        for _ in range(48):
+            verdict, memory = judge(unit, np.array([[value]]), 12.0, 0, memory)
+        assert verdict.alarm.tolist() == [alarmed]
+
+
+class Eager(Policy):
+    """A rule that charges with 1 kW whatever it sees, as long as that is a number."""
+
+    features = ("forecast_net_kw",)
+    actions = ("battery_kw",)
+
+    def act(self, observations: np.ndarray, context: Any, memory: Any) -> tuple[np.ndarray, Any]:
+        assert np.isfinite(observations).all()
+        return np.ones((len(observations), 1)), memory
+
+
+def test_a_stand_in_without_inputs_idles(statistics: Statistics) -> None:
+    """Where the rule's own inputs are no numbers, whatever it would say of zeros."""
+    view: Any = SimpleNamespace(
+        energy_kwh=np.zeros(4), forecast_load_kw=np.array([1.0, np.nan, np.inf, 1.0]),
+        forecast_pv_kw=np.zeros(4), swaps=(), interval_h=0.25,
+    )  # fmt: skip
+    how = Supervised(statistics, "self_consumption", 3, Eager())
+    power, silent = stand_in(how, view, np.arange(4), np.array([0, 0, 0, 1]), 7)
+    assert power.tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert not silent.any()
+
+
+def test_a_policy_sees_what_is_usual_where_it_would_see_no_number(
+    village: Any, tmp_path: Path, diary_of: Any
+) -> None:
+    """Its request is on record, and a number: the fault is the sensor's, not the policy's."""
+    case = supervised(village, tmp_path)
+    rows = next(seat for seat in case.seats if seat.name == "rule").rows
+
+    def sensors(observations: np.ndarray, rows: np.ndarray, interval: int) -> np.ndarray:
+        return observations * (np.nan if interval == 50 else 1.0)
+
+    told = diary_of(with_sensors(case, sensors)).intervals[50].trade
+    assert (told.asked.supervised[rows] & Reason.IMPOSSIBLE).all()
+    assert np.isfinite(told.asked.by_policies.battery_kw).all()
+    assert not (told.faults & Reason.NOT_FINITE).any()

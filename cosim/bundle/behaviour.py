@@ -8,7 +8,7 @@ import numpy as np
 
 from cosim.bundle.card import Card, Column
 
-#: a golden vector is met within this share of the action's range
+#: a golden vector is met within this share of its action's size, see :func:`size_of`
 TOLERANCE = 1e-6
 
 Memory = np.ndarray | None
@@ -44,15 +44,24 @@ def _golden_problems(card: Card, runs: Sequence[np.ndarray]) -> list[str]:
     """Say which golden vectors lead to other decisions than the card's."""
     expected = _table([golden.action for golden in card.golden], card.decided)
     low, high = columns_range(card.actions, len(card.decided))
-    problems = []
+    size, problems = size_of(expected, high - low), []
     for got in runs:
-        off = ~(np.abs(got - expected) <= TOLERANCE * (high - low))  # NaN is off
+        off = ~(np.abs(got - expected) <= TOLERANCE * size)  # NaN is off
         problems += [
             f"golden vector {i}: action '{card.decided[j]}' is {got[i, j]:.9g}, not "
             f"{expected[i, j]:.9g}"
             for i, j in np.argwhere(off)
         ]
     return problems
+
+
+def size_of(actions: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Return how large golden actions ``[m, a]`` are, at most the card's range ``[a]``.
+
+    That may be as wide as it likes; it makes no wrong action right.
+    """
+    size = np.maximum(np.ptp(actions, axis=0), np.abs(actions).max(0))
+    return np.asarray(np.minimum(np.where(size > 0.0, size, 1.0), reach))
 
 
 def _memory_problems(runs: Sequence[Memory], expected: Memory) -> list[str]:

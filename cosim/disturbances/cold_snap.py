@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from simpy import Event
 
 from cosim.disturbances.base import Disturbance, Spread, World, drawn
@@ -18,6 +18,12 @@ class ColdSnap(Disturbance):
     evening_factor: Spread = Field((1.3, 1.3), description="on load in the evening [-]")
     evening_hours: tuple[HourOfDay, HourOfDay] = Field((18.0, 21.0), description="civil hours [h]")
     groups: tuple[str, ...] = Field((), description="groups hit; empty: all")
+
+    @model_validator(mode="after")
+    def _cold(self) -> ColdSnap:
+        if self.load_factor == self.evening_factor == (1.0, 1.0):
+            raise ValueError("the load stays as it is: give a load_factor other than 1")
+        return self
 
     def run(self, world: World) -> Generator[Event, None, None]:
         """Raise the load, with an extra step every evening."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from simpy import Event
 
 from cosim.disturbances.base import Disturbance, World
@@ -16,6 +16,12 @@ class MessageLoss(Disturbance):
     probability: float = Field(0.2, ge=0.0, le=1.0, description="of losing an order [-]")
     delay_s: int = Field(0, ge=0, le=86_400, description="extra travel time [s]")
     groups: tuple[str, ...] = Field((), description="groups hit; empty: all")
+
+    @model_validator(mode="after")
+    def _disturbs(self) -> MessageLoss:
+        if self.probability == 0.0 and self.delay_s == 0:
+            raise ValueError("no order is lost or late: give a probability above 0, or a delay_s")
+        return self
 
     def run(self, world: World) -> Generator[Event, None, None]:
         """Disturb the messages, then stop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from simpy import Event
 
 from cosim.disturbances.base import Disturbance, World
@@ -15,6 +15,12 @@ class PriceShock(Disturbance):
 
     retail_factor: float = Field(3.0, gt=0.0, le=50.0, description="on the retail price [-]")
     feed_in_factor: float = Field(1.0, gt=0.0, le=50.0, description="on the feed-in price [-]")
+
+    @model_validator(mode="after")
+    def _shocks(self) -> PriceShock:
+        if self.price_factors == (1.0, 1.0):
+            raise ValueError("no price changes: give a factor other than 1")
+        return self
 
     @property
     def price_factors(self) -> tuple[float, float]:

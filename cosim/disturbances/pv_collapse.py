@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from simpy import Event
 
 from cosim.disturbances.base import Disturbance, Spread, World, drawn
@@ -15,6 +15,12 @@ class PvCollapse(Disturbance):
 
     pv_factor: Spread = Field((0.3, 0.6), description="on PV, one number or [low, high] [-]")
     groups: tuple[str, ...] = Field((), description="groups hit; empty: all")
+
+    @model_validator(mode="after")
+    def _collapses(self) -> PvCollapse:
+        if self.pv_factor == (1.0, 1.0):
+            raise ValueError("the PV output stays as it is: give a pv_factor other than 1")
+        return self
 
     def run(self, world: World) -> Generator[Event, None, None]:
         """Cut the output, then restore it."""

@@ -41,7 +41,8 @@ sums(
         name: name
         for name in (
             "request_breaches", "interventions", "intervention_kwh", "delivery_deviations",
-            "device_breaches", "fallback_intervals",
+            "device_breaches", "fallback_intervals", "fallback_impossible", "fallback_locked_out",
+            "fallback_kwh",
             "network_interventions", "network_kwh",
         )
     }

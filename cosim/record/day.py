@@ -16,7 +16,6 @@ import numpy as np
 from cosim.feeder.topology import Topology
 from cosim.guard import Guarded
 from cosim.markets.base import Clearing, MarketContext, Orders, welfare_eur
-from cosim.reason import Reason
 from cosim.settlement import LINES
 
 if TYPE_CHECKING:
@@ -80,6 +79,7 @@ class Day:
     solves: list[Solve] = field(default_factory=list)
     events: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     before_kwh: np.ndarray | None = None  # stored before the first interval [n]; None: the start
+    before_kw: np.ndarray | None = None  # steady battery power before it [n]; None: none, idle
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +129,12 @@ def _moved(guarded: Guarded) -> np.ndarray:
     return np.zeros_like(position) if guarded.moved_kw is None else guarded.moved_kw
 
 
+def _overruled(trade: Trade) -> np.ndarray:
+    """Return what stand-ins were given more than the policies would have been."""
+    kw = trade.overruled_kw
+    return np.zeros_like(trade.guarded.position_kwh) if kw is None else kw
+
+
 def _scalars(items: Sequence[Any], read: Callable[[Any], Any], kind: Any = float) -> np.ndarray:
     return np.array([read(item) for item in items], dtype=kind)
 
@@ -142,11 +148,14 @@ def _rounds(day: Day, scope: Scope) -> tuple[Columns, Columns]:
         return _rows(trades, read, len(scope.case.population))
 
     o: Columns = {
-        "requested_kw": rows(lambda t: t.asked.requested.battery_kw),
-        "requested_kwh": rows(lambda t: t.asked.requested.quantity_kwh),
-        "requested_eur_per_kwh": rows(lambda t: t.asked.requested.price_eur_per_kwh),
+        "requested_kw": rows(lambda t: t.asked.by_policies.battery_kw),
+        "requested_kwh": rows(lambda t: t.asked.by_policies.quantity_kwh),
+        "requested_eur_per_kwh": rows(lambda t: t.asked.by_policies.price_eur_per_kwh),
+        "stand_in_kw": rows(lambda t: t.asked.requested.battery_kw),
         "guarded_kw": rows(lambda t: t.guarded.decision.battery_kw),
+        "faults": rows(lambda t: t.faults).astype(np.int16),
         "reason": rows(lambda t: t.guarded.reason).astype(np.int16),
+        "overruled_kw": rows(_overruled),
         "quantity_kwh": rows(lambda t: t.orders.quantity_kwh),
         "limit_eur_per_kwh": rows(lambda t: t.orders.price_eur_per_kwh),
         "arrival_s": rows(lambda t: t.orders.arrival_s),
@@ -184,10 +193,9 @@ def _intervals(day: Day, scope: Scope) -> Columns:
         return _rows(items, read, n)
 
     p: Columns = {
-        "requested_kw": rows(lambda i: i.trade.asked.requested.battery_kw),
+        "decided_kw": rows(lambda i: i.trade.asked.requested.battery_kw),  # by policy or stand-in
         "setpoint_kw": rows(lambda i: i.trade.guarded.decision.battery_kw),
         "moved_kw": rows(lambda i: _moved(i.trade.guarded)),
-        "stand_in": rows(lambda i: i.trade.guarded.reason & Reason.FALLBACK != 0),
         "forecast_load_kw": rows(lambda i: i.trade.asked.outlook.load_kw),
         "forecast_pv_kw": rows(lambda i: i.trade.asked.outlook.pv_kw),
         "retail_eur_per_kwh": rows(lambda i: i.trade.asked.prices.retail_eur_per_kwh),
@@ -201,7 +209,21 @@ def _intervals(day: Day, scope: Scope) -> Columns:
     p["net_kwh"] = p["load_kwh"] - p["pv_kwh"] + p["charge_kwh"] - p["discharge_kwh"]
     first = scope.case.population.initial_kwh if day.before_kwh is None else day.before_kwh
     p["before_kwh"] = np.concatenate([first[None], p["energy_kwh"]])[: len(items)]
+    p["steady_kw"] = _rows(items, lambda i: steady_kw(i, day, scope), n)
+    first = np.zeros(n) if day.before_kw is None else day.before_kw
+    p["before_kw"] = np.concatenate([first[None], p["steady_kw"]])[: len(items)]
     return p
+
+
+def steady_kw(interval: Interval, day: Day, scope: Scope) -> np.ndarray:
+    """Return the battery power that flowed all through an interval ``[n]``, from its energies.
+
+    NaN where it may have changed meanwhile: where supply was lost, and where anything happened.
+    """
+    metered = interval.metered
+    once = sum(solve.interval == interval.index for solve in day.solves) <= 1
+    power = (metered.charge_kwh - metered.discharge_kwh) / scope.case.grid.interval_h
+    return np.where((metered.dead_share == 0.0) & once, power, np.nan)
 
 
 _METERED = (

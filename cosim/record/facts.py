@@ -14,14 +14,9 @@ import numpy as np
 from cosim.feeder.limits import Limits
 from cosim.metrics import Columns as ReadOnly
 from cosim.metrics import Facts
-from cosim.population import Population
-from cosim.reason import Reason
 from cosim.record.day import Columns, Scope, Stack
 from cosim.record.episodes import KINDS, episodes, joined
-from cosim.record.tables import deviated
-
-#: a recorded energy may miss a device limit by this much of rounding [kWh]
-ROUNDING_KWH = 1e-9
+from cosim.record.ledgers import REQUESTS, STAND_INS, safety
 
 _SUMS = (
     "unserved_kwh", "co2_kg", "bill_eur", "baseline_eur", "wear_eur", "load_kwh", "pv_kwh",
@@ -33,13 +28,6 @@ _MARKET = (
     "orders_sent", "orders_late_or_lost", "slack_import_kwh", "slack_export_kwh", "losses_kwh",
     "co2_kg_per_kwh", "fallback_clearings",
 )  # fmt: skip
-_REQUESTS = {
-    "request_not_finite": Reason.NOT_FINITE,
-    "request_over_rating": Reason.RATING,
-    "request_over_energy": Reason.ENERGY,
-    "request_over_position": Reason.QUANTITY,
-    "request_off_tariff": Reason.PRICE,
-}
 #: columns of evaluation_results.csv after time and interval
 EVALUATION = (
     "price_eur_per_kwh", "retail_eur_per_kwh", "feed_in_eur_per_kwh", "bid_limit_eur_per_kwh",
@@ -50,9 +38,9 @@ EVALUATION = (
     "dead_share", "co2_kg_per_kwh", "co2_kg", "bill_eur", "baseline_eur", "wear_eur", "load_kwh",
     "pv_kwh", "charge_kwh", "discharge_kwh", "net_kwh", "network_eur", "demand_eur", "taxes_eur",
     "imbalance_kwh", "imbalance_eur", "imbalance_gain_eur", "curtailed_kwh", "soc_mean",
-    "orders_sent", "orders_late_or_lost", "fallback_clearings", *_REQUESTS, "interventions",
-    "intervention_kwh", "delivery_deviations", "delivery_deviation_kwh", "device_breaches",
-    "status",
+    "orders_sent", "orders_late_or_lost", "fallback_clearings", *REQUESTS, "interventions",
+    "intervention_kwh", *STAND_INS, "fallback_kwh", "delivery_deviations",
+    "delivery_deviation_kwh", "device_breaches", "status",
 )  # fmt: skip
 
 
@@ -224,7 +212,7 @@ def _interval_series(stack: Stack, scope: Scope, solve: Columns) -> Columns:
         "soc_mean": energy / capacity if capacity > 0.0 else np.full(len(energy), np.nan),
         "dead_share": p["dead_share"].mean(1),
         "slack_p_kw": (imported - exported) / hours,
-        **_safety(p, stack.order, population, hours),
+        **safety(p, stack.order, population, hours),
         **_over_solves(stack, solve),
     }
 
@@ -238,47 +226,6 @@ def _imbalance_gain_eur(p: Columns) -> np.ndarray:
     traded = p["traded_kwh"] != 0.0
     price = np.where(traded, p["trade_eur"], 0.0) / np.where(traded, p["traded_kwh"], 1.0)
     return p["imbalance_kwh"] * price - p["imbalance_eur"]
-
-
-def _safety(p: Columns, o: Columns, population: Population, hours: float) -> Columns:
-    """Count faults of requests, changes by the guard, deviations and device breaches ``[T]``."""
-    executed, off = deviated(p, hours)
-    changed = np.abs(p["setpoint_kw"] - p["requested_kw"])
-    reason = o["reason"].reshape(len(executed), -1)  # of all rounds
-    flags = {name: (reason & flag != 0).sum(1) for name, flag in _REQUESTS.items()}
-    return {
-        **{name: count.astype(float) for name, count in flags.items()},
-        "request_breaches": np.sum(list(flags.values()), axis=0).astype(float),
-        "interventions": (reason & ~Reason.FALLBACK != 0).sum(1).astype(float),
-        "network_interventions": (p["moved_kw"] != 0.0).sum(1).astype(float),
-        "network_kwh": np.abs(p["moved_kw"]).sum(1) * hours,
-        "fallback_intervals": p["stand_in"].sum(1).astype(float),
-        "intervention_kwh": np.where(np.isfinite(changed), changed, 0.0).sum(1) * hours,
-        "delivery_deviations": off.sum(1).astype(float),
-        "delivery_deviation_kwh": (np.abs(executed - p["setpoint_kw"]) * off).sum(1) * hours,
-        "device_breaches": _device_breaches(p, population, hours).sum(1).astype(float),
-    }
-
-
-def _device_breaches(p: Columns, population: Population, hours: float) -> np.ndarray:
-    """Return where recorded energies break a battery's limits, bool ``[T, n]``.
-
-    More throughput than the rating allows, stored energy above its bound, discharging below its
-    lower bound, or more energy gained than charging explains. Self-discharge may sink below. What
-    PV and battery give or take together must fit through an inverter that they share.
-    """
-    charge, discharge, after = p["charge_kwh"], p["discharge_kwh"], p["energy_kwh"]
-    root = np.sqrt(population.efficiency)
-    gain = charge * root - discharge / root
-    through = np.abs(p["pv_kwh"] - charge + discharge)
-    kva = np.inf if population.inverter_kva is None else population.inverter_kva
-    return (
-        (through > kva * hours + ROUNDING_KWH)
-        | (charge + discharge > population.rating_kw * hours + ROUNDING_KWH)
-        | (after > population.max_kwh + ROUNDING_KWH)
-        | ((after < population.min_kwh - ROUNDING_KWH) & (discharge > ROUNDING_KWH))
-        | (after - p["before_kwh"] > gain + ROUNDING_KWH)
-    )
 
 
 def _over_solves(stack: Stack, solve: Columns) -> Columns:

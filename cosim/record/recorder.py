@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cosim.errors import OutputError, RunError
 from cosim.metrics import Facts, measure
 from cosim.record import manifest
-from cosim.record.day import Day, Scope, stack
+from cosim.record.day import Day, Scope, stack, steady_kw
 from cosim.record.digest import chained, day_digest
 from cosim.record.events import EVENTS, append_events
 from cosim.record.facts import DayFacts, extremes_of, facts_of, summarise
@@ -76,8 +76,9 @@ class DayRecorder(ABC):
 
     def _hand_over(self) -> None:
         full = self._day
-        last = full.intervals[-1].metered.energy_kwh
-        self._day = Day(full.number + 1, before_kwh=last)
+        last = full.intervals[-1]
+        before_kw = steady_kw(last, full, self.scope)
+        self._day = Day(full.number + 1, [], [], [], last.metered.energy_kwh, before_kw)
         self._take(full)
 
     def _flush(self) -> None:

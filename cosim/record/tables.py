@@ -222,11 +222,12 @@ def _interventions(stack: Stack, scope: Scope) -> Table:
     ran[rounds - 1 :: rounds] = executed  # what the last round decided is what runs
     reason[rounds - 1 :: rounds] |= cause
     head, at = _chosen(stack, scope, reason != 0)
-    who = at[1]
-    flags, codes = np.unique(reason[at], return_inverse=True)
+    who, supervised = at[1], reason[at] & Reason.FALLBACK != 0
     return {
         **head,
         "requested_kw": o["requested_kw"][at],
+        "stand_in_kw": np.where(supervised, o["stand_in_kw"][at], np.nan),
+        "overruled_kw": np.where(supervised, o["overruled_kw"][at], np.nan),
         "guarded_kw": o["guarded_kw"][at],
         "executed_kw": ran[at],
         "requested_kwh": np.where(scope.own_quantity[who], o["requested_kwh"][at], np.nan),
@@ -235,8 +236,14 @@ def _interventions(stack: Stack, scope: Scope) -> Table:
             scope.own_price[who], o["requested_eur_per_kwh"][at], np.nan
         ),
         "guarded_eur_per_kwh": o["limit_eur_per_kwh"][at],
-        "reason": Text(codes.astype(np.int32), tuple(_reason_text(int(flag)) for flag in flags)),
+        "faults": _reasons(o["faults"][at]),
+        "reason": _reasons(reason[at]),
     }
+
+
+def _reasons(given: np.ndarray) -> Text:
+    flags, codes = np.unique(given, return_inverse=True)
+    return _text(codes, tuple(_reason_text(int(flag)) for flag in flags))
 
 
 def _reason_text(flags: int) -> str:

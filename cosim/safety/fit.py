@@ -45,7 +45,7 @@ def fitted(
     d = len(seen.features)
     mean, precision = np.empty((blocks, d)), np.empty((blocks, d, d))
     longest = np.full((blocks, d), np.inf)
-    runs, scale = standing(seen.observations), _scale(seen.observations)
+    runs, scale = standing(seen), _scale(seen.observations)
     for b in range(blocks):
         rows = seen.observations[block == b].reshape(-1, d)
         if len(rows) < 2 * d:
@@ -79,19 +79,20 @@ def day_scores(statistics: Statistics, seen: Observed) -> np.ndarray:
 
 
 def persistent(statistics: Statistics, seen: Observed) -> np.ndarray:
-    """Return the k-th largest of the last m scores of the day ``[days, steps, r]``."""
-    found = all_scores(statistics, seen)
-    m, k = statistics.m, statistics.k
-    before = np.zeros((len(found), m - 1, found.shape[2]))
-    padded = np.concatenate((before, found), axis=1)
-    last = np.lib.stride_tricks.sliding_window_view(padded, m, axis=1)
+    """Return the k-th largest of the last m scores of the civil day ``[days, steps, r]``."""
+    found, m, k = all_scores(statistics, seen), statistics.m, statistics.k
+    last = np.zeros((*found.shape, m))
+    since = _since_midnight(seen.hours)
+    for back in range(min(m, found.shape[1])):
+        same = (since >= back)[:, back:, None]
+        last[:, back:, :, back] = np.where(same, found[:, : found.shape[1] - back], 0.0)
     return np.asarray(np.partition(last, m - k, axis=-1)[..., m - k])
 
 
 def all_scores(statistics: Statistics, seen: Observed) -> np.ndarray:
     """Return the score of every observation ``[days, steps, r]``."""
     block = _blocks(seen, len(statistics.mean))
-    runs = standing(seen.observations)
+    runs = standing(seen)
     result = np.empty(seen.observations.shape[:-1])
     for b in range(len(statistics.mean)):
         at = block == b
@@ -99,12 +100,26 @@ def all_scores(statistics: Statistics, seen: Observed) -> np.ndarray:
     return result
 
 
-def standing(observations: np.ndarray) -> np.ndarray:
-    """Return for how many intervals of its day each value has stood, itself included."""
-    runs = np.ones(observations.shape)
-    for step in range(1, observations.shape[1]):
-        runs[:, step] = stood(observations[:, step], observations[:, step - 1], runs[:, step - 1])
+def standing(seen: Observed) -> np.ndarray:
+    """Return for how many intervals of its civil day each value has stood, itself included."""
+    values, since = seen.observations, _since_midnight(seen.hours)
+    runs = np.ones(values.shape)
+    for step in range(1, values.shape[1]):
+        stands = stood(values[:, step], values[:, step - 1], runs[:, step - 1])
+        runs[:, step] = np.where((since[:, step] > 0)[:, None, None], stands, 1.0)
     return runs
+
+
+def _since_midnight(hours: np.ndarray) -> np.ndarray:
+    """Return how many intervals of a civil day went before ``[days, steps]``, of those observed.
+
+    Days are 24 h of the run: where clocks were changed since its begin, civil midnight lies within.
+    """
+    since = np.zeros(hours.shape, dtype=np.intp)
+    for step in range(1, hours.shape[1]):
+        later = hours[:, step] - hours[:, step - 1] > -12.0  # clocks set back are no midnight
+        since[:, step] = np.where(later, since[:, step - 1] + 1, 0)
+    return since
 
 
 def _blocks(seen: Observed, blocks: int) -> np.ndarray:

@@ -101,7 +101,9 @@ def _detection(statistics: Statistics, seen: Observed, name: str, shift: Shift) 
 
 
 def _text(share: Share) -> str:
-    mean = share.hit / share.of if share.of else math.nan
+    if not share.of:
+        return "changes nothing on these days"
+    mean = share.hit / share.of
     return f"{share.hit}/{share.of} = {mean:.1%} ({share.low:.1%}-{share.high:.1%})"
 
 

@@ -43,7 +43,7 @@ class Till:
         self.cost_eur += float((bills.bill_eur[rows] + bills.wear_eur[rows] - gain).sum())
         self._energy = energy
         supervised = interval.trade.asked.supervised
-        self.stood_in += 0 if supervised is None else int(supervised[rows].sum())
+        self.stood_in += 0 if supervised is None else int(np.count_nonzero(supervised[rows]))
         self.decided += len(rows)
 
     def solve(self, solve: Solve) -> None:

@@ -19,6 +19,7 @@ from cosim.training.network import RATING, Actor, Cell, Normal, Ports, to_graph
 from cosim.training.raw import scaled_problems
 from cosim.training.sb3 import ends_of, layers_of
 from cosim.training.sb3_zip import Box, Saved
+from cosim.training.second import answers
 from cosim.training.wish import Wish, again, ascii_of, check_wish
 from cosim.training.write import Columns, Description, action_column, feature_column, write
 
@@ -57,7 +58,8 @@ def bring(
     said = _description(saved, wish, notes, again(model, statistics, folder, wish))
     if any(isinstance(layer, Cell) for layer in actor.layers):
         said = replace(said, algorithm="RecurrentPPO")
-    return write(folder, graph, columns, _seen(columns), said), notes
+    seen = _seen(columns)
+    return write(folder, graph, columns, seen, said, answers(actor, ports, seen)), notes
 
 
 def _actor(saved: Saved, model: Path, wish: Wish) -> tuple[Actor, str]:

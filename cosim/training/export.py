@@ -15,6 +15,7 @@ from cosim.bundle.load import Bundle
 from cosim.errors import PluginError
 from cosim.training.network import RATING, Ports, Sketch, bounded, finished, put_layer
 from cosim.training.sb3 import actor_of
+from cosim.training.second import inner
 from cosim.training.write import Columns, Description, action_column, feature_column, write
 
 __all__ = ["Description", "Input", "Scaling", "to_onnx", "write_bundle"]
@@ -167,6 +168,18 @@ def _scaled(sketch: Sketch, scaling: Scaling, ports: Ports) -> str:
     return sketch.put("Clip", factored, *ends)
 
 
+def worked_out(
+    policy: Any, scaling: Scaling, seen: np.ndarray, agents: tuple[str, ...] = ()
+) -> np.ndarray:
+    """Return what a policy decides ``[m, a]`` for raw observations, without its graph."""
+    count = max(1, len(agents))
+    each = np.asarray(seen, np.float32).reshape(len(seen) * count, -1)
+    shares = inner(actor_of(policy), scaling(each).astype(np.float64).reshape(len(seen), -1))
+    if scaling.share_of == "rating":
+        return np.asarray(shares * each[:, scaling.rating].reshape(len(seen), count))
+    return scaling.held_kw(shares, each.reshape(len(seen), count, -1))
+
+
 def write_bundle(
     folder: Path,
     model: bytes,
@@ -174,10 +187,12 @@ def write_bundle(
     seen: np.ndarray,
     description: Description,
     agents: tuple[str, ...] = (),
+    expected: np.ndarray | None = None,
 ) -> Bundle:
     """Write a bundle and return it loaded; ``seen`` ``[m >= 8, d]`` become golden vectors.
 
-    The golden actions come from the model as it runs, and loading replays them.
+    The golden actions come from the model as it runs, and loading replays them; they must be those
+    ``expected`` ``[m, a]``, see :func:`worked_out`.
     """
     rating = scaling.inputs[scaling.rating].high
     columns = Columns(
@@ -185,4 +200,4 @@ def write_bundle(
         (action_column("battery_kw", -rating, rating),),
         agents,
     )
-    return write(folder, model, columns, seen, description)
+    return write(folder, model, columns, seen, description, expected)

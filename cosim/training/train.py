@@ -19,7 +19,7 @@ from cosim.errors import InputError, OutputError, Problem, did_you_mean
 from cosim.scenario import LoadedScenario
 from cosim.training import checkpoint
 from cosim.training.days import Kind, blinded, blocks, kinds, no_days, training_days
-from cosim.training.export import Description, Scaling, to_onnx, write_bundle
+from cosim.training.export import Description, Scaling, to_onnx, worked_out, write_bundle
 from cosim.training.learner import Learnt, News, Plan, Stop, learn
 from cosim.training.settings import Algorithm, Settings
 from cosim.training.signals import learnt_scaling
@@ -204,9 +204,10 @@ def _bundled(
     agents = tuple(case.population.names[row] for row in rows) if joint else ()
     model = to_onnx(learnt.policy, scaling, agents)
     seen = learnt.seen[np.linspace(0, len(learnt.seen) - 1, GOLDEN).astype(int)]
+    expected = worked_out(learnt.policy, scaling, seen, agents)
     _write_curve(request.out, learnt.curve)
     said_of = description(case, request, learnt, learnt.slot_steps * env.agents_each)
-    return write_bundle(request.out, model, scaling, seen, said_of, agents)
+    return write_bundle(request.out, model, scaling, seen, said_of, agents, expected)
 
 
 def _write_curve(folder: Path, curve: Sequence[dict[str, float]]) -> None:

@@ -26,6 +26,7 @@ from cosim.bundle.card import (
 )
 from cosim.bundle.load import Bundle, put_bundle
 from cosim.observe import ACTIONS, FEATURES, Quantity
+from cosim.training.second import check
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,34 @@ def _column(quantity: Quantity, low: float, high: float) -> Column:
 
 
 def write(
-    folder: Path, model: bytes, columns: Columns, seen: np.ndarray, said: Description
+    folder: Path,
+    model: bytes,
+    columns: Columns,
+    seen: np.ndarray,
+    said: Description,
+    expected: np.ndarray | None = None,
 ) -> Bundle:
     """Write a bundle and return it loaded; ``seen`` ``[m >= 8, d]`` become golden vectors.
+
+    ``expected`` ``[m, a]`` are the actions as worked out otherwise; the graph is held against them.
 
     Nothing is put in its place before it has passed every check of loading. Raises InputError when
     it does not, OutputError when the folder cannot be written.
     """
-    card = _card(model, columns, said, _golden(model, columns, seen))
+    golden = _golden(model, columns, seen)
+    if expected is not None:
+        _agree(columns, golden, expected)
+    card = _card(model, columns, said, golden)
     content = {MODEL: model, CARD: (card.model_dump_json(indent=1) + "\n").encode()}
     return put_bundle(folder, content)
+
+
+def _agree(columns: Columns, golden: Sequence[Golden], expected: np.ndarray) -> None:
+    """Raise InputError where golden vectors have other actions than those expected."""
+    names = _each(columns, columns.actions)
+    got = np.array([[vector.action[name] for name in names] for vector in golden])
+    reach = np.array([column.high - column.low for column in columns.actions])
+    check(got, expected, np.resize(reach, len(names)), names)
 
 
 def _golden(model: bytes, columns: Columns, seen: np.ndarray) -> tuple[Golden, ...]:

@@ -27,6 +27,7 @@ def summary(case: Case) -> str:
         ("CO2", _co2(case)),
         ("market", f"{named(scenario.market)}, trade limit {scenario.trade_limit}"),
         *_said(scenario),
+        *_supervised(case),
         ("policies", ", ".join(f"{n}: {named(p)}" for n, p in scenario.policies.items())),
         ("disturbances", "; ".join(_disturbances(case)) or "none"),
         ("variants", ", ".join(scenario.variants) or "none"),
@@ -55,12 +56,24 @@ def _said(scenario: Scenario) -> Iterator[tuple[str, str]]:
         yield "forecast", forecast
     if scenario.latency.max_s:
         yield "latency", f"orders travel {scenario.latency.min_s} to {scenario.latency.max_s} s"
-    guard = scenario.guard
+    guard, kept = scenario.guard, "each device by itself, no projection onto the feeder's limits"
     if guard.network != "none":
-        kept = f"{guard.margin_pu:g} p.u. and {guard.margin_percent:g} %"
-        yield "guard", f"batteries keep the feeder's limits together, by {kept}"
-    if scenario.supervisors:
-        yield "supervised", ", ".join(scenario.supervisors)
+        by = f"{guard.margin_pu:g} p.u. and {guard.margin_percent:g} %"
+        kept = f"each device, and batteries keep the feeder's limits together, by {by}"
+    yield "guard", kept
+
+
+def _supervised(case: Case) -> Iterator[tuple[str, str]]:
+    """Yield who is supervised and what follows on alarms, a line for each policy."""
+    for seat in case.seats:
+        how = seat.supervisor
+        if how is None:
+            continue
+        text = f"{seat.name} ({len(seat.rows)} prosumers): {how.fallback} stands in"
+        text += f", locked out after {how.lockout_alarms} alarms of a day"
+        if how.prosumers is not None:
+            text += f"; calibrated on {how.prosumers} prosumers"
+        yield "supervised", text
 
 
 def named(plugin: Plugin) -> str:

@@ -8,11 +8,13 @@ import numpy as np
 
 from cosim.case import Case
 from cosim.document import Path
+from cosim.verbs._safety_doubts import watching, without_effect
 
 
 def doubts(case: Case) -> list[str]:
     """Return the warnings of a loaded scenario, each at its line."""
     found = [*_prices(case), *_gates(case), *_batteries(case), *_groups(case), *_grid(case)]
+    found += [*watching(case), *without_effect(case)]
     at = case.loaded.source.at
     return [f"{at(path)}: {text}" for path, text in found]
 

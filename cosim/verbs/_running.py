@@ -136,6 +136,8 @@ def _simulated(
         print(f"{name}: what was complete before is kept in {folder}", file=sys.stderr)
         raise
     say("simulated", _screen.simulated_line(case, name, seconds))
+    if line := _screen.supervised_line(case, outcome):
+        say("watched", line)
     return outcome
 
 

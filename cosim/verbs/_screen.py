@@ -30,6 +30,25 @@ def simulated_line(case: Case, name: str, seconds: float) -> str:
     return f"{name}: {case.scenario.time.days} d in {seconds:.2f} s ({rate:.0f} intervals/s)"
 
 
+def supervised_line(case: Case, outcome: RunSummary) -> str:
+    """Say for how long stand-ins decided, why, and what they changed; empty: nobody watched."""
+    watched = [seat for seat in case.seats if seat.supervisor is not None]
+    if not watched:
+        return ""
+    kpis = outcome.kpis
+    most = sum(len(seat.rows) for seat in watched) * case.grid.intervals
+    stood, impossible, locked = (
+        int(kpis[f"fallback_{name}"]) for name in ("intervals", "impossible", "locked_out")
+    )
+    names = ", ".join(seat.name for seat in watched)
+    text = f"{names}: stand-ins decided {stood:,} of {most:,} times ({stood / most:.1%})"
+    if stood:
+        alarms = stood - impossible - locked
+        text += f", {alarms:,} under an alarm, {impossible:,} for impossible observations, "
+        text += f"{locked:,} locked out; they changed {kpis['fallback_kwh']:.1f} kWh"
+    return text
+
+
 def interrupted_line(name: str, tick: Ticker, folder: Path) -> str:
     """Say how far an interrupted run came and where it is."""
     return (
