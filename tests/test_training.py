@@ -368,10 +368,14 @@ def test_a_judgement_broken_off_is_made_up_by_the_command_it_names(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
 def test_one_day_learnt_by_heart_costs_what_the_optimum_does(
-    village_of: Any, tmp_path: Path
+    village_of: Any, tmp_path: Path, seed: int
 ) -> None:
-    """Four homes, one deterministic day, nothing kept: within 2 % of perfect foresight."""
+    """Four homes, one deterministic day, nothing kept: within 2 % of perfect foresight.
+
+    The homes are rewarded for what all of them pay, which is what the optimum minimises.
+    """
     case = village_of(4).case(**{k: v for k, v in LEARNERS.items() if k != "co2"})
     best, rule = optimum(case).cost_eur, cost(case, SelfConsumption())
     settings = Settings(
@@ -380,12 +384,11 @@ def test_one_day_learnt_by_heart_costs_what_the_optimum_does(
         horizon="closed",
         calendar=EVERY_DAY,
         reward=Weights(idle=1.0),
-        team=0.0,
-        community=0.4,
-        ppo=Ppo(learning_rate=2e-3, n_steps=48, batch_size=256, n_epochs=10, gamma=1.0,
+        team=1.0,
+        ppo=Ppo(learning_rate=2e-3, n_steps=48, batch_size=1024, n_epochs=10, gamma=1.0,
                 gae_lambda=0.9, log_std_init=-1.0),
     )  # fmt: skip
-    request = asked(tmp_path / "o", settings=settings, steps=300_000, seed=1, lanes=4)
+    request = asked(tmp_path / "o", settings=settings, steps=1_228_800, seed=seed, lanes=64)
     train(case, request)
     learnt = cost(case, Onnx(bundle=str(tmp_path / "o")).bound(tmp_path, 1800))
     assert rule > 1.3 * best  # there is something to learn

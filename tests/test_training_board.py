@@ -32,7 +32,7 @@ SHORT = Settings(
     layers=(8,),
     critic_layers=(8,),
     calendar=EVERY_DAY,
-    ppo=Ppo(n_steps=20, batch_size=64, n_epochs=2, log_std_end=-2.0),
+    ppo=Ppo(n_steps=20, batch_size=64, n_epochs=2),
     sac=Sac(learning_starts=100, batch_size=32, buffer_size=2000),
 )
 

@@ -129,27 +129,6 @@ def test_a_learner_is_made_as_the_settings_say(home: Case, tmp_path: Path) -> No
     assert widths == [5, 4, 7]
 
 
-def test_exploration_falls_as_asked_and_is_learnt_where_nothing_is(
-    home: Case, tmp_path: Path
-) -> None:
-    """From e^-1 to e^-3 over four rollouts of 64 decisions, none of it by the gradient."""
-    env = world(home)
-    model = _model(env, plan(tmp_path, "ppo", layers=(4,), critic_layers=(4,)))
-    assert model.policy.log_std.requires_grad
-    for end in (-3.0, None):
-        own = Ppo(n_steps=8, n_epochs=1, log_std_init=-1.0, log_std_end=end)
-        asked = replace(plan(tmp_path / f"{end}", "ppo", layers=(4,), critic_layers=(4,), ppo=own),
-                        slot_steps=256)  # fmt: skip
-        found = learn(world(home), asked)
-        kept = checkpoint.read(asked.folder, {}).weights["policy"]["log_std"].tolist()
-        assert found.policy.log_std.tolist() == kept
-        if end is None:
-            assert kept[0] != -1.0 and kept[0] == pytest.approx(-1.0, abs=0.1)
-        else:
-            assert kept == [-2.5]  # of the last rollout, which began at three quarters
-            assert not found.policy.log_std.requires_grad
-
-
 def test_time_counts_on_and_threads_are_given_back(home: Case, tmp_path: Path) -> None:
     own = plan(tmp_path, "ppo", layers=(4,), critic_layers=(4,), ppo=Ppo(n_steps=8))
     before = torch.get_num_threads()

@@ -138,7 +138,7 @@ def _model(env: SharedVecEnv, plan: Plan) -> Any:
     else:
         own = chosen.ppo.model_dump()
         rate, end = own.pop("learning_rate"), own.pop("learning_rate_end")
-        spread, fixed = own.pop("log_std_init"), own.pop("log_std_end") is not None
+        spread = own.pop("log_std_init")
         nets["vf"] = list(chosen.critic_layers)
         own["batch_size"] = divisor(own["n_steps"] * env.num_envs, own["batch_size"])
         kwargs = {"net_arch": nets, "log_std_init": spread, "activation_fn": nn.Tanh}
@@ -146,20 +146,7 @@ def _model(env: SharedVecEnv, plan: Plan) -> Any:
             "MlpPolicy", env, seed=plan.seed, device="cpu", policy_kwargs=kwargs,
             learning_rate=lambda left: end + (rate - end) * left, **own,
         )  # fmt: skip
-        model.policy.log_std.requires_grad_(not fixed)
     return model
-
-
-def _explore(model: Any, plan: Plan) -> None:
-    """Set how far a learner strays in the next rollout, where that is not learnt.
-
-    What is learnt falls as soon as noise costs more than it finds, and with it every further step:
-    a policy a few percent from the best may be frozen there.
-    """
-    begin, end = plan.settings.ppo.log_std_init, plan.settings.ppo.log_std_end
-    if end is not None and plan.algorithm != "sac":
-        share = min(1.0, model.num_timesteps / plan.slot_steps)
-        model.policy.log_std.data.fill_(begin + (end - begin) * share)
 
 
 def divisor(number: int, most: int) -> int:
@@ -226,7 +213,6 @@ class _Logbook:
         self.rollouts += 1
         draw = f"{self.plan.seed}\x1flearner\x1frollout\x1f{self.rollouts}"
         seed = int.from_bytes(hashlib.sha256(draw.encode()).digest()[:4], "little")
-        _explore(model, self.plan)
         set_random_seed(seed)
         model.action_space.seed(seed)
 

@@ -37,9 +37,6 @@ class Ppo(Section):
     vf_coef: float = Field(0.5, ge=0.0)
     max_grad_norm: float = Field(0.5, gt=0.0)
     log_std_init: float = Field(-0.7, description="of the exploration at the begin")
-    log_std_end: float | None = Field(
-        None, description="of the exploration in the end, falling linearly; none: it is learnt"
-    )
 
 
 class Sac(Section):
