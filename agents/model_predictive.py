@@ -33,6 +33,7 @@ _OWN = (
     "forecast_load_kw", "forecast_pv_kw", "measured_load_kw", "measured_pv_kw", "energy_kwh",
     "min_kwh", "max_kwh", "rating_kw", "efficiency", "self_discharge_per_h", "wear_eur_per_kwh",
     "bid_limit_eur_per_kwh", "last_price_eur_per_kwh", "last_volume_kwh", "last_fill_kwh",
+    "held_kwh",
 )  # fmt: skip
 _PUBLISHED = {
     price: (f"{price}_eur_per_kwh", *(f"{price}_in_{h}h_eur_per_kwh" for h in _HOURS))
@@ -43,6 +44,8 @@ _LOAD, _PV, _RETAIL, _FEED_IN, _MEASURED, _PRICED, _PLACE, _SELLS, _BUYS, _PLACE
 _WIDTH = 10
 #: the row behind those tells what was known of trading last, and holds the last decision
 _POSITION, _POWER = _LOAD, _PV
+#: and for which interval that was, counted from 1, with what earlier rounds had traded for it
+_DECIDED, _HELD = _MEASURED, _PRICED
 #: how much of a remembered price stays when the same time of day is seen again
 _KEPT = 0.5
 #: the place of a price that has never been seen: in dear hours energy is mostly scarce
@@ -127,6 +130,7 @@ class ModelPredictive(Policy):
         )
         net = own["forecast_load_kw"] - own["forecast_pv_kw"]
         after[:, -1, _POSITION], after[:, -1, _POWER] = net + power, power
+        after[:, -1, _DECIDED], after[:, -1, _HELD] = context.interval + 1, own["held_kwh"]
         return power[:, None], after
 
     @property
@@ -173,7 +177,7 @@ def _remembered(
         after[:, before, _LOAD] = own["measured_load_kw"]
         after[:, before, _PV] = own["measured_pv_kw"]
         after[:, before, _MEASURED] = 1.0
-        _learned(after, own, before, hours)
+    _learned(after, own, interval, hours)
     after[:, now, _RETAIL] = own["retail_eur_per_kwh"]
     after[:, now, _FEED_IN] = own["feed_in_eur_per_kwh"]
     after[:, now, _PRICED] = 1.0
@@ -182,8 +186,10 @@ def _remembered(
     return after
 
 
-def _learned(after: np.ndarray, own: dict[str, np.ndarray], before: int, hours: float) -> None:
+def _learned(after: np.ndarray, own: dict[str, np.ndarray], interval: int, hours: float) -> None:
     """Put into a memory what the last clearing tells of price and room in the market.
+
+    It was that of an earlier round or of the interval before; who was not there learns nothing.
 
     The place of a price is its share of the band from feed-in (0) to what a neighbour's kWh is
     worth at most (1); above the middle energy was scarce, below it there was a glut. What the
@@ -194,10 +200,12 @@ def _learned(after: np.ndarray, own: dict[str, np.ndarray], before: int, hours: 
     last, rating = after[:, -1].copy(), own["rating_kw"]
     position, power = last[:, _POSITION], last[:, _POWER]
     band = last[:, _RETAIL] - last[:, _FEED_IN]
-    traded = own["last_volume_kwh"] > 0.0
-    known = (traded | (position != 0.0)) & (band > 0.0) & (rating > 0.0)
+    traded, wanted = own["last_volume_kwh"] > 0.0, position * hours - last[:, _HELD]
+    open_order = np.abs(wanted) > 1e-9 * np.abs(last[:, _HELD])  # not rounding of what is held
+    known = (traded | open_order) & (band > 0.0) & (rating > 0.0)
+    known &= last[:, _DECIDED] >= max(interval, 1)
     place = (own["last_price_eur_per_kwh"] - last[:, _FEED_IN]) / np.where(band > 0.0, band, 1.0)
-    alone = np.where(position > 0.0, 1.0, 0.0)  # an order, and nobody on the other side
+    alone = np.where(wanted > 0.0, 1.0, 0.0)  # an order, and nobody on the other side
     place = np.where(traded, np.clip(place, 0.0, 1.0), alone)
     scarce, glut = place > 0.5 + 1e-9, place < 0.5 - 1e-9  # the middle: as much as was wanted
     sold, bought = (
@@ -205,12 +213,15 @@ def _learned(after: np.ndarray, own: dict[str, np.ndarray], before: int, hours: 
         known & (position > 0.0) & (power > 0.0),
     )
     own_doing = (sold & glut) | (bought & scarce)
-    filled = np.abs(own["last_fill_kwh"]) / (hours * np.where(rating > 0.0, rating, 1.0))
-    filled = np.where(traded, np.clip(filled, _LEAST, 1.0), _LEAST)
-    for row in (before, -1):
-        _put_place(after[:, row], place, known & ~own_doing)
-        _put_room(after[:, row, _SELLS], filled, sold & glut, sold & scarce)
-        _put_room(after[:, row, _BUYS], filled, bought & scarce, bought & glut)
+    filled = np.abs(last[:, _HELD] + own["last_fill_kwh"])  # by all rounds
+    filled = np.clip(filled / (hours * np.where(rating > 0.0, rating, 1.0)), _LEAST, 1.0)
+    everybody, decided = np.arange(len(after)), last[:, _DECIDED].astype(np.intp) - 1
+    for place_in in (decided % (after.shape[1] - 1), -1):
+        row = after[everybody, place_in]
+        _put_place(row, place, known & ~own_doing)
+        _put_room(row[:, _SELLS], filled, sold & glut, sold & scarce)
+        _put_room(row[:, _BUYS], filled, bought & scarce, bought & glut)
+        after[everybody, place_in] = row
 
 
 def _put_place(row: np.ndarray, place: np.ndarray, told: np.ndarray) -> None:

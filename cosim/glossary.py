@@ -323,7 +323,7 @@ KPIS = _table(
         "finite, over rating, energy, ramp, inverter or position, or off tariff), whatever "
         "supervisor, feeder and disturbances made of them", low=0),
     _of("interventions", "-", "safety 2, what the guard did: requests it changed, of policies or "
-        "their stand-ins, one per prosumer and interval", low=0),
+        "their stand-ins, one per prosumer and round of trading", low=0),
     _of("intervention_kwh", "kWh", "battery energy the guard changed; requests that are not "
         "numbers have none", low=0),
     _of("delivery_deviations", "-", "batteries that ran otherwise than guarded, for an outage or a "

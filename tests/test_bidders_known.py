@@ -28,7 +28,7 @@ def home(**more: float) -> dict[str, float]:
         "wear_eur_per_kwh": 0.0, "most_charge_kw": 5.0, "most_discharge_kw": 4.5,
         "retail_eur_per_kwh": 0.20, "bid_limit_eur_per_kwh": 0.20, "feed_in_eur_per_kwh": 0.10,
         "last_price_eur_per_kwh": 0.15, "last_volume_kwh": 0.0,
-        "last_fill_kwh": 0.0,
+        "last_fill_kwh": 0.0, "held_kwh": 0.0,
     } | {f"{price}_in_{h}h_eur_per_kwh": value for h in AHEAD_H
          for price, value in (("retail", 0.20), ("feed_in", 0.10))} | more  # fmt: skip
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from scipy.stats import beta
 
-from cosim import supervisor
+from cosim import plugins, supervisor
 from cosim.case import Case
 from cosim.errors import InputError
 from cosim.observe import FEATURES
+from cosim.optimum.world import charged_world
 from cosim.oversight import Supervised, stand_in
 from cosim.policy import Policy
 from cosim.reason import Reason
@@ -29,6 +30,8 @@ from cosim.safety.report import detections, false_alarms, share_of
 from cosim.safety.shifts import ladder
 from cosim.safety.value import falsifier, outcome
 from cosim.safety.worth import NOTE, tried, value_table, worth
+from cosim.studies.recorded import recorded
+from cosim.studies.unmoved import guard_in_the_open
 from cosim.supervision import Supervision, from_card, read_supervision, supervision
 from cosim.supervisor import LADDER, Statistics, fresh, judge, rungs
 
@@ -406,6 +409,38 @@ def test_an_outcome_without_supervisor_is_decided_by_the_policy(
     alone, overseen = (outcome(case, "rule", [0], supervised=flag) for flag in (False, True))
     assert (alone.fallback.tolist(), overseen.fallback.tolist()) == ([0.0], [1.0])
     assert alone.cost_eur[0] < overseen.cost_eur[0]  # idle batteries save nothing
+
+
+def test_an_audit_does_not_hold_stand_ins_against_a_policy(village: Any, tmp_path: Path) -> None:
+    """Locked out, a prosumer sends no order at all, which its echo must repeat."""
+    case = supervised(village, tmp_path, lockout_alarms=1)
+    seat = next(seat for seat in case.seats if seat.name == "rule")
+    assert seat.supervisor is not None
+    strict = replace(seat.supervisor.statistics, threshold=3.0)
+    how = replace(seat.supervisor, statistics=strict)
+    seats = tuple(replace(s, supervisor=how) if s.name == "rule" else s for s in case.seats)
+    run = recorded(replace(case, seats=seats), "rule")
+    stood = sum(int(np.any(i.trade.guarded.reason & Reason.LOCKED_OUT)) for i in run.intervals)
+    assert stood > 20
+    told = guard_in_the_open([run], "rule")
+    assert told.holds
+    assert "changed 0 of" in told.meaning  # it was not the guard
+
+
+def test_what_foresight_knows_of_a_disturbed_day_is_metered_without_supervisors(
+    village: Any, tmp_path: Path
+) -> None:
+    case = supervised(village, tmp_path)
+    first = next(seat for seat in case.seats if seat.supervisor is not None)
+    fields = {"start": "2016-07-18 06:00", "end": "2016-07-18 09:00", "load_factor": (2.0, 2.0)}
+    snap = plugins.load("disturbance", "cold_snap").model_validate(fields)
+    scenario = case.scenario.model_copy(update={"disturbances": (snap,)})
+    seats = (first, *(seat for seat in case.seats if seat is not first))
+    cold = replace(case, loaded=replace(case.loaded, scenario=scenario), seats=seats)
+    net = case.profiles.load_kw - case.profiles.pv_kw
+    more = charged_world(cold).net_kw - net
+    assert more[24:36] == pytest.approx(case.profiles.load_kw[24:36])
+    assert not more[:24].round(9).any()
 
 
 def test_the_worth_of_a_supervisor_is_that_of_its_runs(

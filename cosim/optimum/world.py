@@ -11,6 +11,7 @@ from cosim.arrays import freeze
 from cosim.case import Case
 from cosim.plant import Solve
 from cosim.policy import Policy, PolicyContext
+from cosim.seats import Seat
 from cosim.simulation import Interval, Simulation
 
 
@@ -108,7 +109,7 @@ class _Meters:
 
 def _metered(case: Case) -> tuple[np.ndarray, ...]:
     """Return net power, prices and supply of a run in which every battery rests."""
-    seat = replace(case.seats[0], policy=_Idle(), rows=np.arange(len(case.population)))
+    seat = Seat("nobody", _Idle(), np.arange(len(case.population)))  # nor any supervisor
     meters = _Meters()
     Simulation(replace(case, seats=(seat,)), meters).run()
     net, retail, feed_in, fed = (np.stack(column) for column in zip(*meters.rows, strict=True))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from pydantic import PrivateAttr
 
+from cosim.observe import ACTIONS
 from cosim.policy import Policy, PolicyContext
-from cosim.reason import Reason
+from cosim.reason import SUPERVISED, Reason
 from cosim.simulation import Interval
 from cosim.studies.future import instants, other_future
 from cosim.studies.recorded import Check, Record, check, cost_eur, recorded, turnover_eur
@@ -45,22 +46,21 @@ def guard_in_the_open(runs: Sequence[Record], seat: str) -> Check:
 
 
 def _request(run: Record, interval: Interval) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the battery power [kW] wanted and given, and the reasons of the guard ``[m]``."""
+    """Return the battery power [kW] wanted and given, and the reasons of the guard ``[m]``.
+
+    Where a stand-in decided it is what that wanted: whoever decides, the guard must be honest.
+    """
     trade = interval.trade
     wanted, given = trade.asked.requested.battery_kw, trade.guarded.decision.battery_kw
-    return wanted[run.rows], given[run.rows], trade.guarded.reason[run.rows]
+    return wanted[run.rows], given[run.rows], trade.guarded.reason[run.rows] & ~SUPERVISED
 
 
 class _Echo(Policy):
-    """Asks for what was executed in another run, orders included."""
+    """Asks for what was executed in another run, orders included: also for none at all."""
 
-    offered: tuple[str, ...]
+    actions = tuple(ACTIONS)
+
     _given: np.ndarray = PrivateAttr()  # [T, n, a]
-
-    @property
-    def actions(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Those of the policy whose echo it is."""
-        return self.offered
 
     def act(
         self, observations: np.ndarray, context: PolicyContext, memory: Any
@@ -76,10 +76,9 @@ def _echoed(run: Record, seat: str) -> Record:
     """
     if run.case.grid.rounds > 1:
         return run
-    own = next(each for each in run.case.seats if each.name == seat)
-    echo = _Echo(offered=own.policy.actions)
+    echo = _Echo()
     echo._given = np.stack([
-        np.stack([getattr(each.trade.guarded.decision, name) for name in echo.offered], axis=-1)
+        np.stack([getattr(each.trade.guarded.decision, name) for name in echo.actions], axis=-1)
         for each in run.intervals
     ])  # fmt: skip
     return recorded(seated(run.case, seat, Entrant(seat, echo)), seat)

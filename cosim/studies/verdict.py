@@ -218,6 +218,9 @@ def _notes(matrix: Matrix) -> list[str]:
         if left:
             found.append(f"perfect foresight does not know {', '.join(left)}: regret is that much "
                          "too large")  # fmt: skip
+    if job.limits and job.case.scenario.disturbances:
+        found.append("the limits of perfect foresight are those of a feeder with all lines closed "
+                     "and undisturbed reactive loads")  # fmt: skip
     unsolved = float(matrix.figures[..., -1].sum())
     if unsolved:
         found.append("some load flows have no solution: losses and CO2 leave them out")

@@ -67,3 +67,15 @@ def test_it_burns_no_energy(matrix: Matrix) -> None:
     planned_kwh = float(np.abs(plan).sum()) * case.grid.interval_h / 2  # a day
     moved = {name: float(matrix.of(name, "throughput_kwh")[0, 0]) for name in ("rule", "tariff")}
     assert moved["rule"] < moved["tariff"] < planned_kwh
+
+
+def test_it_learns_of_neighbours_in_several_rounds_too() -> None:
+    """In the last round hardly anybody has an order left, which is no sign of empty markets."""
+    rounds = "market={kind: order_book, rounds: 3}"
+    case = load_case(load_scenario("scenarios/day_ahead.yaml", [rounds]))
+    entrants = (
+        entrant(case, "tariff", "model_predictive", None, trading="tariff"),
+        entrant(case, "local", "model_predictive", None),
+    )
+    found = run_matrix(Job(case, "rule", entrants, (0,), 2, (101,), foresight=False))
+    assert cost(found, "local") < 0.9 * cost(found, "tariff")

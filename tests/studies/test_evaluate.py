@@ -193,6 +193,17 @@ def test_perfect_foresight_within_limits(tight: Case) -> None:
     seen = findings(found).foresight
     assert seen["limited_eur"] == cost and seen["limited_trials_in_breach"] == 0.0
     assert seen["limited_gap"] == gap and seen["limited_excess_percent"] == excess
+    outage = {
+        "start": "2016-07-18 06:00",
+        "end": "2016-07-18 09:00",
+        "line": tight.network.lines[0],
+    }
+    opened = plugins.load("disturbance", "line_outage").model_validate(outage)
+    scenario = tight.scenario.model_copy(update={"disturbances": (opened,)})
+    disturbed = replace(tight, loaded=replace(tight.loaded, scenario=scenario))
+    for case_, count in ((tight, 0), (disturbed, 1)):
+        notes = findings(replace(found, job=replace(job, case=case_))).notes
+        assert sum("all lines closed" in note for note in notes) == count
 
 
 def test_limits_that_nobody_can_keep_are_said(
