@@ -10,7 +10,8 @@ Every interval each prosumer solves its own linear programme over the horizon, e
   same time a day before; where they are unknown, the horizon ends;
 * its battery;
 * with ``trading: local``, price and room of the market as it has met them, see `_learned`; with
-  ``tariff`` energy is worth the tariff, as if there were no neighbours.
+  ``tariff`` energy is worth the tariff, as if there were no neighbours. A market that clears
+  metered energy takes no orders, of which nothing is to be learnt: there it is ``tariff``.
 
 It takes prices as given, but not for any quantity: all homes plan alike, and together they make
 the price. So neighbours are taken to buy and sell a share of the rating, beyond which the tariff
@@ -26,7 +27,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from cosim.observe import AHEAD_H
-from cosim.policy import Policy, PolicyContext
+from cosim.policy import Policy, PolicyContext, Seating
 
 _HOURS = tuple(h for h in AHEAD_H if h <= 12)
 _OWN = (
@@ -87,6 +88,12 @@ class ModelPredictive(Policy):
         ready = self.model_copy()
         ready._interval_s = interval_s
         return ready
+
+    def seated(self, seating: Seating) -> ModelPredictive:
+        """Return the policy, by the tariff alone where the market takes no orders."""
+        if seating.on_metered:
+            return self.model_copy(update={"trading": "tariff"})
+        return self
 
     def start(self, count: int) -> np.ndarray:
         """Return the memory ``[m, times + 1, columns]`` of a day nobody has seen."""
@@ -201,7 +208,8 @@ def _learned(after: np.ndarray, own: dict[str, np.ndarray], interval: int, hours
     position, power = last[:, _POSITION], last[:, _POWER]
     band = last[:, _RETAIL] - last[:, _FEED_IN]
     traded, wanted = own["last_volume_kwh"] > 0.0, position * hours - last[:, _HELD]
-    open_order = np.abs(wanted) > 1e-9 * np.abs(last[:, _HELD])  # not rounding of what is held
+    rounding = 1e-9 * np.maximum(np.abs(last[:, _HELD]), rating * hours)
+    open_order = np.abs(wanted) > rounding
     known = (traded | open_order) & (band > 0.0) & (rating > 0.0)
     known &= last[:, _DECIDED] >= max(interval, 1)
     place = (own["last_price_eur_per_kwh"] - last[:, _FEED_IN]) / np.where(band > 0.0, band, 1.0)

@@ -187,7 +187,8 @@ def _taken(seat: Seat, case: Case) -> Seat:
     served = tuple(case.population.names[row] for row in seat.rows)
     lead_s = case.scenario.time.gate_lead_seconds
     try:
-        policy = seat.policy.seated(Seating(served, seat.rows, case.grid.interval_s, lead_s))
+        seating = Seating(served, seat.rows, case.grid.interval_s, lead_s, case.market.on_metered)
+        policy = seat.policy.seated(seating)
     except InputError as error:
         why = f"policy '{seat.name}' ({seat.policy.kind()})"
         raise InputError([replace(p, why=p.why or why) for p in error.problems]) from None

@@ -34,12 +34,13 @@ class PolicyContext:
 
 @dataclass(frozen=True, eq=False)
 class Seating:
-    """Whom a policy will serve: names and rows of the prosumers, and the clock it is asked by."""
+    """Whom a policy will serve: names and rows of prosumers, its clock, and the kind of market."""
 
     names: tuple[str, ...]
     rows: np.ndarray
     interval_s: int
     gate_lead_s: int
+    on_metered: bool = False  # the market clears what was metered, not orders
 
 
 class Policy(Plugin):

@@ -78,7 +78,10 @@ class Projection:
 def project(
     population: Population, guard: NetworkGuard, expected: Forecast, battery_kw: np.ndarray
 ) -> Projection | None:
-    """Return set-points that keep the limits, None where those given do."""
+    """Return set-points that keep the limits, None where those given do.
+
+    Where those given have no load flow, nobody charges to begin with.
+    """
     problem = _Problem(population, guard, expected)
     start = np.array(battery_kw)
     excess = problem.excess(start)

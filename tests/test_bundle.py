@@ -23,7 +23,7 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from agents.onnx import TRAINED, Onnx
 from cosim.bundle import load as loading
-from cosim.bundle.behaviour import columns_range
+from cosim.bundle.behaviour import columns_range, size_of
 from cosim.bundle.card import CARD, CARD_CAP, MODEL, MODEL_CAP, Card, Timing, semantics_sha256
 from cosim.bundle.graph import checked_graph
 from cosim.bundle.load import Bundle, load_bundle
@@ -823,3 +823,10 @@ def test_unknown_fields_do_not_reach_the_runtime(folder: Path, shipped: Bundle) 
 def test_hundreds_of_thousands_of_messages_are_refused_in_bounded_memory(folder: Path) -> None:
     write_model(folder, b"\x72\x00" * ((MODEL_CAP >> 1) - 1))
     assert "train it again" in refusal(folder)
+
+
+def test_golden_actions_are_measured_by_their_own_size() -> None:
+    """Their span or magnitude, at most the card's range; next to nothing counts as 0.01."""
+    actions = np.array([[1e-7, 3.0, -5.0, 40.0], [0.0, 4.0, -5.0, 0.0]])
+    sizes = size_of(actions, np.array([20.0, 1e9, 20.0, 20.0]))
+    assert sizes.tolist() == [0.01, 4.0, 5.0, 20.0]

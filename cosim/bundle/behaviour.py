@@ -11,6 +11,9 @@ from cosim.bundle.card import Card, Column
 #: a golden vector is met within this share of its action's size, see :func:`size_of`
 TOLERANCE = 1e-6
 
+#: smaller actions count as large as this, in their units
+LEAST_SIZE = 0.01
+
 Memory = np.ndarray | None
 #: maps observations ``[m, d]`` and memory to decisions ``[m, a]`` and memory
 Step = Callable[[np.ndarray, Memory], tuple[np.ndarray, Memory]]
@@ -58,10 +61,11 @@ def _golden_problems(card: Card, runs: Sequence[np.ndarray]) -> list[str]:
 def size_of(actions: np.ndarray, reach: np.ndarray) -> np.ndarray:
     """Return how large golden actions ``[m, a]`` are, at most the card's range ``[a]``.
 
-    That may be as wide as it likes; it makes no wrong action right.
+    That may be as wide as it likes; it makes no wrong action right. Of actions next to nothing the
+    last digits are the machine's own.
     """
     size = np.maximum(np.ptp(actions, axis=0), np.abs(actions).max(0))
-    return np.asarray(np.minimum(np.where(size > 0.0, size, 1.0), reach))
+    return np.asarray(np.minimum(np.maximum(size, LEAST_SIZE), reach))
 
 
 def _memory_problems(runs: Sequence[Memory], expected: Memory) -> list[str]:

@@ -6,6 +6,7 @@ then transformers). Everything written, digested or measured is read from here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ from cosim.settlement import LINES
 
 if TYPE_CHECKING:
     from cosim.case import Case
+    from cosim.delivery import Metered
     from cosim.plant import Solve
     from cosim.simulation import Interval
     from cosim.trade import Trade
@@ -209,21 +211,21 @@ def _intervals(day: Day, scope: Scope) -> Columns:
     p["net_kwh"] = p["load_kwh"] - p["pv_kwh"] + p["charge_kwh"] - p["discharge_kwh"]
     first = scope.case.population.initial_kwh if day.before_kwh is None else day.before_kwh
     p["before_kwh"] = np.concatenate([first[None], p["energy_kwh"]])[: len(items)]
-    p["steady_kw"] = _rows(items, lambda i: steady_kw(i, day, scope), n)
+    solves, hours = Counter(solve.interval for solve in day.solves), scope.case.grid.interval_h
+    p["steady_kw"] = rows(lambda i: steady_kw(i.metered, solves[i.index], hours))
     first = np.zeros(n) if day.before_kw is None else day.before_kw
     p["before_kw"] = np.concatenate([first[None], p["steady_kw"]])[: len(items)]
     return p
 
 
-def steady_kw(interval: Interval, day: Day, scope: Scope) -> np.ndarray:
+def steady_kw(metered: Metered, solves: int, hours: float) -> np.ndarray:
     """Return the battery power that flowed all through an interval ``[n]``, from its energies.
 
-    NaN where it may have changed meanwhile: where supply was lost, and where anything happened.
+    NaN where it may have changed meanwhile: where supply was lost, and where anything happened,
+    so that there were several ``solves``.
     """
-    metered = interval.metered
-    once = sum(solve.interval == interval.index for solve in day.solves) <= 1
-    power = (metered.charge_kwh - metered.discharge_kwh) / scope.case.grid.interval_h
-    return np.where((metered.dead_share == 0.0) & once, power, np.nan)
+    power = (metered.charge_kwh - metered.discharge_kwh) / hours
+    return np.where((metered.dead_share == 0.0) & (solves <= 1), power, np.nan)
 
 
 _METERED = (

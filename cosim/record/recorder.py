@@ -77,7 +77,8 @@ class DayRecorder(ABC):
     def _hand_over(self) -> None:
         full = self._day
         last = full.intervals[-1]
-        before_kw = steady_kw(last, full, self.scope)
+        solves = sum(solve.interval == last.index for solve in full.solves)
+        before_kw = steady_kw(last.metered, solves, self.scope.case.grid.interval_h)
         self._day = Day(full.number + 1, [], [], [], last.metered.energy_kwh, before_kw)
         self._take(full)
 

@@ -86,10 +86,11 @@ def _before_publication(case: Case) -> Iterator[int]:
     """Yield the last interval decided before prices are published, each time."""
     if case.tariffs.published_hour is None:
         return
-    count = range(case.grid.intervals)
-    hidden = np.stack([unpublished(case.tariffs, case.grid, k).any(axis=-1) for k in count])
-    told = (hidden[:-1] & ~hidden[1:]).sum(axis=1)  # of one row less is the interval's own price
-    yield from np.flatnonzero(told > 1).tolist()
+    hidden = unpublished(case.tariffs, case.grid, 0).any(axis=-1)
+    for k in range(case.grid.intervals - 1):
+        before, hidden = hidden, unpublished(case.tariffs, case.grid, k + 1).any(axis=-1)
+        if (before & ~hidden).sum() > 1:  # of one row less is the interval's own price
+            yield k
 
 
 def _other_profiles(case: Case, k: int) -> Profiles:

@@ -79,3 +79,14 @@ def test_it_learns_of_neighbours_in_several_rounds_too() -> None:
     )
     found = run_matrix(Job(case, "rule", entrants, (0,), 2, (101,), foresight=False))
     assert cost(found, "local") < 0.9 * cost(found, "tariff")
+
+
+def test_it_plans_by_the_tariff_where_the_market_takes_no_orders() -> None:
+    """Bills that are shared by meters tell nothing of what an order would have been filled."""
+    case = load_case(load_scenario("scenarios/day_ahead.yaml", ["market=bill_sharing"]))
+    entrants = (
+        entrant(case, "tariff", "model_predictive", None, trading="tariff"),
+        entrant(case, "local", "model_predictive", None),
+    )
+    found = run_matrix(Job(case, "rule", entrants, (0,), 1, (101,), foresight=False))
+    assert cost(found, "local") == cost(found, "tariff")
