@@ -20,5 +20,5 @@ def freeze(value: Any) -> Any:
     """Make every array of a dataclass read-only and return the dataclass."""
     for item in value.__dict__.values():
         if isinstance(item, np.ndarray):
-            item.setflags(write=False)
+            item.setflags(False)  # by place: a run does this a million times
     return value

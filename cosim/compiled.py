@@ -1,4 +1,4 @@
-"""Compiled arithmetic of one prosumer, applied to arrays with any leading axes.
+"""Compiled arithmetic of prosumers ``[..., n]``, over arrays with any leading axes.
 
 Scalar by scalar, so that a row has the same bits alone and among lanes. Import it where it is
 called: it takes the compiler with it. Kernels take nothing from other modules, because the
@@ -13,12 +13,13 @@ from numba import njit
 from cosim.array_kernels import guvectorize, vectorize
 
 
-@guvectorize(["(" + "float64[:]," * 9 + ")"], "(),(),(),(),(),(),()->(),()")
+@guvectorize(["(" + "float64[:]," * 9 + ")"], ",".join(["(n)"] * 7) + "->(n),(n)")
 def battery_range(energy, root, decay, held, least, most, rating, low, high):  # type: ignore[no-untyped-def]
-    """Fill the feasible power of one battery."""
-    kept = energy[0] * decay[0]
-    high[0] = min(rating[0], max(most[0] - kept, 0.0) / (root[0] * held[0]))
-    low[0] = -min(rating[0], max(kept - least[0], 0.0) * root[0] / held[0])
+    """Fill the feasible power of batteries."""
+    for i in range(len(energy)):
+        kept = energy[i] * decay[i]
+        high[i] = min(rating[i], max(most[i] - kept, 0.0) / (root[i] * held[i]))
+        low[i] = -min(rating[i], max(kept - least[i], 0.0) * root[i] / held[i])
 
 
 @vectorize(["float64(" + ",".join(["float64"] * 7) + ")"])
@@ -34,69 +35,73 @@ _FLOAT, _BOOL = "float64[:],", "boolean[:],"
 
 @guvectorize(
     ["(" + 3 * _FLOAT + 2 * _BOOL + 7 * _FLOAT + _BOOL + "int16[:]," + 4 * _FLOAT + "int16[:])"],
-    ",".join(["()"] * 13) + ",(f)->" + ",".join(["()"] * 5),
+    ",".join(["(n)"] * 11) + ",(),(),(f)->" + ",".join(["(n)"] * 5),
 )
-def guard_row(  # type: ignore[no-untyped-def]
+def guarded(  # type: ignore[no-untyped-def]
     wanted_kw, wanted_kwh, wanted_price, own_quantity, own_price, low, high, rating, net_kw,
     retail, feed_in, hours, physical, flags, battery_kw, quantity, price, position, reason,
 ):  # fmt: skip
-    """Project the decision of one prosumer; ``flags`` are the five reasons, in their order."""
-    finite = (
-        np.isfinite(wanted_kw[0]) and np.isfinite(wanted_kwh[0]) and np.isfinite(wanted_price[0])
-    )
-    power = wanted_kw[0] if finite else 0.0
-    battery_kw[0] = min(max(power, low[0]), high[0])
-    position[0] = (net_kw[0] + battery_kw[0]) * hours[0]
-    order = wanted_kwh[0] if own_quantity[0] else position[0]
-    order = order if finite else 0.0
-    quantity[0] = order
-    if physical[0]:
-        quantity[0] = min(max(order, min(position[0], 0.0)), max(position[0], 0.0))
-    limit = retail[0] if quantity[0] > 0.0 else feed_in[0]
-    limit = wanted_price[0] if finite and own_price[0] else limit
-    price[0] = min(max(limit, feed_in[0]), retail[0])
-    reason[0] = flags[0] if not finite else 0
-    if abs(power) > rating[0]:
-        reason[0] |= flags[1]
-    if battery_kw[0] != power and abs(battery_kw[0]) < rating[0]:
-        reason[0] |= flags[2]
-    if quantity[0] != order:
-        reason[0] |= flags[3]
-    if price[0] != limit:
-        reason[0] |= flags[4]
+    """Project decisions; ``flags`` are the five reasons, in their order."""
+    for i in range(len(wanted_kw)):
+        finite = (
+            np.isfinite(wanted_kw[i])
+            and np.isfinite(wanted_kwh[i])
+            and np.isfinite(wanted_price[i])
+        )
+        power = wanted_kw[i] if finite else 0.0
+        battery_kw[i] = min(max(power, low[i]), high[i])
+        position[i] = (net_kw[i] + battery_kw[i]) * hours[0]
+        order = wanted_kwh[i] if own_quantity[i] else position[i]
+        order = order if finite else 0.0
+        quantity[i] = order
+        if physical[0]:
+            quantity[i] = min(max(order, min(position[i], 0.0)), max(position[i], 0.0))
+        limit = retail[i] if quantity[i] > 0.0 else feed_in[i]
+        limit = wanted_price[i] if finite and own_price[i] else limit
+        price[i] = min(max(limit, feed_in[i]), retail[i])
+        reason[i] = flags[0] if not finite else 0
+        if abs(power) > rating[i]:
+            reason[i] |= flags[1]
+        if battery_kw[i] != power and abs(battery_kw[i]) < rating[i]:
+            reason[i] |= flags[2]
+        if quantity[i] != order:
+            reason[i] |= flags[3]
+        if price[i] != limit:
+            reason[i] |= flags[4]
 
 
 @guvectorize(
-    ["(" + 20 * "float64[:]," + "float64[:])"], ",".join(["()"] * 12) + "->" + ",".join(["()"] * 9)
+    ["(" + 20 * _FLOAT + "float64[:])"], ",".join(["(n)"] * 12) + "->" + ",".join(["(n)"] * 9)
 )
-def bill_row(  # type: ignore[no-untyped-def]
+def billed(  # type: ignore[no-untyped-def]
     net, fill, paid, dead, curtailed, losses, retail, feed_in, short, long, moved, wear,
     back, back_eur, supply, imbalance, supply_eur, imbalance_eur, losses_eur, baseline_eur,
     wear_eur,
 ):  # fmt: skip
-    """Fill the energies of one prosumer's bill, and what they cost before charges.
+    """Fill the energies of bills, and what they cost before charges.
 
     What is handed back is the part of seconds without supply, and then what was sold and is missing
     because PV was curtailed: the supplier takes over both at the clearing price.
     """
-    energy, money = -fill[0] * dead[0], -paid[0] * dead[0]
-    if curtailed[0] > 0.0:
-        sold = max(-(fill[0] + energy), 0.0)
-        missing = min(max(net[0] + sold, 0.0), sold, curtailed[0])
-        if missing > 0.0:
-            money -= (paid[0] + money) * (missing / sold)
-            energy += missing
-    held = fill[0] + energy
-    rest = net[0] - held
-    # takes a fill back, and no more than is held
-    instead = min(max(rest, min(-held, 0.0)), max(-held, 0.0))
-    back[0], back_eur[0] = energy, money
-    supply[0], imbalance[0] = rest - instead, instead
-    supply_eur[0] = supply[0] * (retail[0] if supply[0] > 0.0 else feed_in[0])
-    imbalance_eur[0] = instead * (short[0] if instead > 0.0 else long[0])
-    losses_eur[0] = losses[0] * retail[0]
-    baseline_eur[0] = net[0] * (retail[0] if net[0] > 0.0 else feed_in[0]) + losses_eur[0]
-    wear_eur[0] = moved[0] * wear[0]
+    for i in range(len(net)):
+        energy, money = -fill[i] * dead[i], -paid[i] * dead[i]
+        if curtailed[i] > 0.0:
+            sold = max(-(fill[i] + energy), 0.0)
+            missing = min(max(net[i] + sold, 0.0), sold, curtailed[i])
+            if missing > 0.0:
+                money -= (paid[i] + money) * (missing / sold)
+                energy += missing
+        held = fill[i] + energy
+        rest = net[i] - held
+        # takes a fill back, and no more than is held
+        instead = min(max(rest, min(-held, 0.0)), max(-held, 0.0))
+        back[i], back_eur[i] = energy, money
+        supply[i], imbalance[i] = rest - instead, instead
+        supply_eur[i] = supply[i] * (retail[i] if supply[i] > 0.0 else feed_in[i])
+        imbalance_eur[i] = instead * (short[i] if instead > 0.0 else long[i])
+        losses_eur[i] = losses[i] * retail[i]
+        baseline_eur[i] = net[i] * (retail[i] if net[i] > 0.0 else feed_in[i]) + losses_eur[i]
+        wear_eur[i] = moved[i] * wear[i]
 
 
 @guvectorize(["(float64[:], float64[:], float64[:], float64[:], int64[:])"], "(n),(n),(n),()->()")

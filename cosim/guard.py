@@ -79,7 +79,7 @@ def guard(
     A row with any non-finite entry is rejected whole: battery idle, or as near to it as its ramp
     allows, and no order.
     """
-    from cosim.compiled import guard_row
+    from cosim.compiled import guarded
 
     energy, pv_kw = outlook.energy_kwh, outlook.pv_kw
     low, high = feasible_range_kw(population, energy, hours, before_kw, pv_kw)
@@ -90,7 +90,7 @@ def guard(
     if held_kwh is not None:
         net_kw = net_kw - held_kwh / hours
     with np.errstate(invalid="ignore"):  # requests may be NaN; that is what is looked for
-        battery_kw, quantity, price, position, reason = guard_row(
+        battery_kw, quantity, price, position, reason = guarded(
             requested.battery_kw,
             requested.quantity_kwh,
             requested.price_eur_per_kwh,

@@ -168,12 +168,12 @@ def settle(
 
     ``peak_kw`` ``[..., n]`` is the month's highest mean power drawn before, by default none.
     """
-    from cosim.compiled import bill_row
+    from cosim.compiled import billed
 
     net, fills, losses = metered.net_kwh, clearing.fills_kwh, metered.loss_share_kwh
     retail, feed_in = prices.retail_eur_per_kwh, prices.feed_in_eur_per_kwh
     (back, back_eur, supply, imbalance, supply_eur, imbalance_eur, losses_eur, baseline_eur,
-     wear_eur) = bill_row(
+     wear_eur) = billed(
         net, fills, clearing.payment_eur, metered.dead_share, metered.curtailed_kwh, losses, retail,
         feed_in, *prices.imbalance_eur_per_kwh, metered.charge_kwh + metered.discharge_kwh,
         population.wear_eur_per_kwh,
