@@ -20,5 +20,6 @@ def freeze(value: Any) -> Any:
     """Make every array of a dataclass read-only and return the dataclass."""
     for item in value.__dict__.values():
         if isinstance(item, np.ndarray):
-            item.setflags(False)  # by place: a run does this a million times
+            # by place, which the stubs do not know: a run does this a million times
+            item.setflags(False)  # type: ignore[call-arg]
     return value

@@ -99,9 +99,9 @@ class Trade:
     orders: Orders  # as sent: quantity 0 where none
     arrived: np.ndarray  # bool [..., n], in the book at CLOSE
     clearing: Clearing
+    given: Guarded  # the guard's first answer to what policies asked for, whoever decided
     earlier: tuple[Trade, ...] = ()  # the rounds of trading before this one
     projections: tuple[Projection, ...] = ()  # one for each lane with a limit in danger
-    given: Guarded | None = None  # the guard's first answer to the policies' own; None: guarded
     overruled_kw: np.ndarray | None = None  # a stand-in's set-point less the policy's; None: none
 
     @property
@@ -110,7 +110,7 @@ class Trade:
 
         Nothing of what stand-ins, the feeder's limits or disturbances made of it.
         """
-        reason = (self.guarded if self.given is None else self.given).reason
+        reason = self.given.reason
         rejected = (reason & Reason.NOT_FINITE) != 0  # whole: nothing else can be said of it
         return np.where(rejected, np.int16(Reason.NOT_FINITE), reason)
 
@@ -165,16 +165,11 @@ def trade(
         guarded = _greedier(asked, asked.meddling, guarded, again)
     if asked.supervised is not None:
         guarded = replace(guarded, reason=guarded.reason | asked.supervised)
-    quantity, price = guarded.decision.quantity_kwh, guarded.decision.price_eur_per_kwh
-    if asked.meddling is not None:
-        quantity, price = _forged(asked.outlook, asked.meddling, quantity, price)
-    partner = market.partners_among(population.names)
-    ranks, arrival_s, draw = population.ranks, asked.arrival_s, asked.draw
-    orders = Orders(ranks, quantity, price, arrival_s, draw, partner)
-    book = Orders(ranks, np.where(arrived, quantity, 0.0), price, arrival_s, draw, partner)
+    orders = _sent(population, market, asked, guarded.decision)
     if market.on_metered:
-        clearing = nothing_traded(quantity)
+        clearing = nothing_traded(orders.quantity_kwh)
     else:
+        book = replace(orders, quantity_kwh=np.where(arrived, orders.quantity_kwh, 0.0))
         clearing = _cleared(market, book, asked.prices)
     return Trade(
         asked,
@@ -182,10 +177,19 @@ def trade(
         orders,
         arrived,
         clearing,
+        given,
         projections=projections,
-        given=given,
         overruled_kw=overruled_kw,
     )
+
+
+def _sent(population: Population, market: Market, asked: Asked, decision: Decision) -> Orders:
+    """Return the orders that leave the prosumers, as disturbances send them on."""
+    quantity, price = decision.quantity_kwh, decision.price_eur_per_kwh
+    if asked.meddling is not None:
+        quantity, price = _forged(asked.outlook, asked.meddling, quantity, price)
+    partner = market.partners_among(population.names)
+    return Orders(population.ranks, quantity, price, asked.arrival_s, asked.draw, partner)
 
 
 def _greedier(

@@ -117,6 +117,24 @@ def village_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Vill
     return lambda homes: Village(tmp_path_factory.mktemp(f"village-{homes}"), homes)
 
 
+@pytest.fixture(scope="session")
+def learners() -> dict[str, Any]:
+    """Return the sections of a scenario in which all owners of batteries learn."""
+    return {
+        "policies": {"learner": "self_consumption", "passive": "passive"},
+        "groups": {
+            "owners": {"members": "battery", "policy": "learner"},
+            "others": {"members": "all", "policy": "passive"},
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def home(village_of: Callable[[int], Village], learners: dict[str, Any]) -> Case:
+    """Return a village of four homes with batteries, which learn, and one without."""
+    return village_of(5).case(**learners, co2={"kg_per_kwh": 0.4})
+
+
 @dataclass
 class Diary:
     """A recorder that keeps everything it is told."""

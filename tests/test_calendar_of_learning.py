@@ -39,18 +39,9 @@ IMBALANCE = {"short_eur_per_kwh": 0.5, "long_eur_per_kwh": 0.02}
 
 
 @pytest.fixture(scope="module")
-def fortnight(village: Any) -> Case:
+def fortnight(village: Any, learners: dict[str, Any]) -> Case:
     """Return the village over 16 days of May, each day with load and prices of its own."""
-    return weeks(village.case(**LEARNERS))
-
-
-LEARNERS: dict[str, Any] = {
-    "policies": {"learner": "self_consumption", "passive": "passive"},
-    "groups": {
-        "owners": {"members": "battery", "policy": "learner"},
-        "others": {"members": "all", "policy": "passive"},
-    },
-}
+    return weeks(village.case(**learners))
 
 
 def weeks(case: Case, days: int = DAYS) -> Case:

@@ -81,7 +81,7 @@ def interval(index, *, load, pv, charge, energy, fills, payment, orders, arrived
         arrival, np.zeros(2),
     )  # fmt: skip
     sent = Orders(np.arange(2), a(*orders), a(0.2, 0.3), arrival)
-    trade = Trade(asked, guarded, sent, np.array(arrived), clearing)
+    trade = Trade(asked, guarded, sent, np.array(arrived), clearing, guarded)
     bills = settle(POPULATION, clearing, metered, prices)
     return Interval(index, trade, metered, bills)
 

@@ -47,14 +47,6 @@ from cosim.verbs._running import Say
 from cosim.verbs._train import lanes_of
 from cosim.verbs.train import add_arguments
 
-LEARNERS: dict[str, Any] = {
-    "policies": {"learner": "self_consumption", "passive": "passive"},
-    "groups": {
-        "owners": {"members": "battery", "policy": "learner"},
-        "others": {"members": "all", "policy": "passive"},
-    },
-    "co2": {"kg_per_kwh": 0.4},
-}
 ALL = Weights(
     bill=1.0, wear=2.0, stored=0.5, idle=1.0, co2=0.3, overload=4.0, voltage=0.2, fairness=0.6,
     intervention=0.05,
@@ -67,13 +59,6 @@ SHORT = Settings(
     ppo=Ppo(n_steps=20, batch_size=64, n_epochs=2),
     sac=Sac(learning_starts=100, batch_size=32, buffer_size=2000),
 )
-
-
-@pytest.fixture(scope="module")
-def home(village_of: Any) -> Case:
-    """Return a village of four homes with batteries and one without."""
-    case: Case = village_of(5).case(**LEARNERS)
-    return case
 
 
 def asked(out: Path, algorithm: Any = "ppo", **more: Any) -> Request:
@@ -370,13 +355,13 @@ def test_a_judgement_broken_off_is_made_up_by_the_command_it_names(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_one_day_learnt_by_heart_costs_what_the_optimum_does(
-    village_of: Any, tmp_path: Path, seed: int
+    village_of: Any, learners: dict[str, Any], tmp_path: Path, seed: int
 ) -> None:
     """Four homes, one deterministic day, nothing kept: within 2 % of perfect foresight.
 
     The homes are rewarded for what all of them pay, which is what the optimum minimises.
     """
-    case = village_of(4).case(**{k: v for k, v in LEARNERS.items() if k != "co2"})
+    case = village_of(4).case(**learners)
     best, rule = optimum(case).cost_eur, cost(case, SelfConsumption())
     settings = Settings(
         episode_days=1,

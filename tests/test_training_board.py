@@ -37,19 +37,6 @@ SHORT = Settings(
 )
 
 
-@pytest.fixture(scope="module")
-def home(village_of: Any) -> Case:
-    """Return a village of four homes with batteries and one without."""
-    case: Case = village_of(5).case(
-        policies={"learner": "self_consumption", "passive": "passive"},
-        groups={
-            "owners": {"members": "battery", "policy": "learner"},
-            "others": {"members": "all", "policy": "passive"},
-        },
-    )
-    return case
-
-
 class Impatient:
     """Asks to stop when so many steps have been told of."""
 
@@ -144,6 +131,18 @@ def test_a_training_anew_is_not_drawn_over_the_one_before(tmp_path: Path) -> Non
         logger.close()
     steps, values_seen = scalars_of(tmp_path)["cosim/reward"]
     assert steps.tolist() == [0, 1] and values_seen.tolist() == [1.0, 2.0]
+
+
+def test_files_begun_in_one_second_are_read_in_their_order(tmp_path: Path) -> None:
+    """Behind the second stand process and a count, of which 10 sorts before 9."""
+    for step in range(3):
+        logger = logger_of(tmp_path / TENSORBOARD, step)
+        logger.record("cosim/reward", float(step))
+        logger.dump(step)
+        logger.close()
+    seconds = [int(file.name.split(".")[3]) for file in (tmp_path / TENSORBOARD).iterdir()]
+    assert len({*seconds}) == 3
+    assert scalars_of(tmp_path)["cosim/reward"][0].tolist() == list(range(3))
 
 
 def test_where_events_cannot_be_written_it_says_so(home: Case, tmp_path: Path) -> None:

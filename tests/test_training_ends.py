@@ -31,19 +31,6 @@ WORTH = 1000.0  # of any state, to the critic
 GAMMA = 0.25
 
 
-@pytest.fixture(scope="module")
-def home(village_of: Any) -> Case:
-    """Return a village of four homes with batteries and one without."""
-    case: Case = village_of(5).case(
-        policies={"learner": "self_consumption", "passive": "passive"},
-        groups={
-            "owners": {"members": "battery", "policy": "learner"},
-            "others": {"members": "all", "policy": "passive"},
-        },
-    )
-    return case
-
-
 def world(case: Case, horizon: Horizon, joint: bool = False) -> SharedVecEnv:
     rows = case.seats[0].rows
     scaling = learnt_scaling(case, rows, Settings().features, "feasible")

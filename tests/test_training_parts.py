@@ -24,24 +24,10 @@ from cosim.training.signals import Reach, learnt_scaling, reach_of, rewards_of, 
 from cosim.training.terms import Weights
 from cosim.training.vec_env import Deal, Place, SharedVecEnv
 
-LEARNERS: dict[str, Any] = {
-    "policies": {"learner": "self_consumption", "passive": "passive"},
-    "groups": {
-        "owners": {"members": "battery", "policy": "learner"},
-        "others": {"members": "all", "policy": "passive"},
-    },
-}
 CHARGED = {
     "retail_eur_per_kwh": 0.2, "feed_in_eur_per_kwh": 0.1, "network_eur_per_kwh": 0.3,
     "network_local_share": 0.5, "taxes_eur_per_kwh": 0.15,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def home(village_of: Any) -> Case:
-    """Return a village of four homes with batteries and one without."""
-    case: Case = village_of(5).case(**LEARNERS)
-    return case
 
 
 def world(case: Case, features: tuple[str, ...] = ("rating_kw", "soc"), **more: Any) -> Any:
@@ -93,13 +79,15 @@ def test_rows_for_golden_vectors_go_round_all_slots(home: Case) -> None:
     assert len(np.unique(rows, axis=0)) == env.num_envs
 
 
-def test_who_has_no_supply_is_shown_as_nothing(village: Any, tmp_path: Path) -> None:
+def test_who_has_no_supply_is_shown_as_nothing(
+    village: Any, learners: dict[str, Any], tmp_path: Path
+) -> None:
     import pandapower
 
     net = pandapower.networks.four_loads_with_branches_out()
     net.line.loc[net.line.index[-1], "in_service"] = False
     pandapower.to_json(net, str(tmp_path / "net.json"))
-    dark = village.case(**LEARNERS, feeder={"source": "json", "name": str(tmp_path / "net.json")})
+    dark = village.case(**learners, feeder={"source": "json", "name": str(tmp_path / "net.json")})
     env = world(dark)
     env.reset()
     here = env._world.present[env._rows]
@@ -213,9 +201,11 @@ def test_stored_energy_is_worth_the_lowest_retail_less_half_the_losses(home: Cas
     np.testing.assert_allclose(stored_value(home, np.array([0, 3])), 0.2371708, atol=1e-7)
 
 
-def test_idle_is_the_bill_of_who_does_nothing_with_charges_too(village_of: Any) -> None:
+def test_idle_is_the_bill_of_who_does_nothing_with_charges_too(
+    village_of: Any, learners: dict[str, Any]
+) -> None:
     """Alone there is nobody to trade with, and a battery that waits changes no bill."""
-    alone = village_of(1).case(**LEARNERS, tariff=CHARGED)
+    alone = village_of(1).case(**learners, tariff=CHARGED)
     env = world(alone, deal=Deal(Weights(idle=1.0)))
     env.reset()
     bills = []

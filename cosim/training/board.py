@@ -5,6 +5,7 @@ The library would make a folder of its own in the system's temporary folder for 
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Board(KVWriter):
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _outlast(folder)
             self._writer = SummaryWriter(str(folder), purge_step=begin)
         except OSError as error:
             raise OutputError(f"cannot write '{folder}': {error.strerror}") from None
@@ -44,6 +46,16 @@ class Board(KVWriter):
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
+
+
+def _outlast(folder: Path) -> None:
+    """Wait while a new event file would have the same second in its name as one of the folder.
+
+    TensorBoard reads files in the order of their names, and within a second that is not the order
+    in which they were begun.
+    """
+    while any(folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+        time.sleep(0.05)
 
 
 def logger_of(folder: Path | None, begin: int = 0) -> Logger:

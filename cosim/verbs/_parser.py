@@ -48,6 +48,18 @@ def add_scenario_options(parser: argparse.ArgumentParser) -> None:
     add_plugins_option(parser)
 
 
+def add_result_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--out`` and ``--quiet``."""
+    parser.add_argument(
+        "--out",
+        type=place,
+        default=Path("outputs"),
+        metavar="DIR",
+        help="folder of results (default: outputs)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print the paths only")
+
+
 def add_plugins_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--plugins``."""
     parser.add_argument(

@@ -12,20 +12,15 @@ against the first; runs of another seed, feeder, time or other data share no dra
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    from cosim.verbs._parser import add_scenario_options, place
+    from cosim.verbs._parser import add_result_options, add_scenario_options
 
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folder, or scenario")
     add_scenario_options(parser)
-    parser.add_argument(
-        "--out", type=place, default=Path("outputs"), metavar="DIR",
-        help="folder of results (default: outputs)",
-    )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="print the paths only")
+    add_result_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

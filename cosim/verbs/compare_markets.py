@@ -11,12 +11,11 @@ the scenario play no part.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    from cosim.verbs._parser import add_scenario_options, place
+    from cosim.verbs._parser import add_result_options, add_scenario_options
 
     parser.add_argument("scenario", metavar="SCENARIO", help="file, or shipped name")
     parser.add_argument(
@@ -26,14 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_scenario_options(parser)
     parser.add_argument("--seed", metavar="N", help="seed of all draws, like --set seed=N")
-    parser.add_argument(
-        "--out",
-        type=place,
-        default=Path("outputs"),
-        metavar="DIR",
-        help="folder of results (default: outputs)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="print the paths only")
+    add_result_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,14 +13,13 @@ retail price times the root of the round-trip efficiency.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 MEASURES = {"community": "community_eur", "owners": "owners_eur"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    from cosim.verbs._parser import add_scenario_options, place
+    from cosim.verbs._parser import add_result_options, add_scenario_options
 
     parser.add_argument("scenario", metavar="SCENARIO", help="file, or shipped name")
     parser.add_argument(
@@ -61,11 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: all cores)")
     add_scenario_options(parser)
-    parser.add_argument(
-        "--out", type=place, default=Path("outputs"), metavar="DIR",
-        help="folder of results (default: outputs)",
-    )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="print the paths only")
+    add_result_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

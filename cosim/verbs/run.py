@@ -10,25 +10,17 @@ failed, 74 results cannot be written, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    from cosim.verbs._parser import add_scenario_options, place
+    from cosim.verbs._parser import add_result_options, add_scenario_options
 
     parser.add_argument("scenario", metavar="SCENARIO", help="file, or shipped name")
     add_scenario_options(parser)
     parser.add_argument("--seed", metavar="N", help="seed of all draws, like --set seed=N")
-    parser.add_argument(
-        "--out",
-        type=place,
-        default=Path("outputs"),
-        metavar="DIR",
-        help="folder of results (default: outputs)",
-    )
+    add_result_options(parser)
     parser.add_argument("--no-figures", action="store_true", help="draw no figures")
-    parser.add_argument("--quiet", action="store_true", help="print the paths only")
 
 
 def run(arguments: argparse.Namespace) -> int:
