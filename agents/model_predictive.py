@@ -73,7 +73,9 @@ class ModelPredictive(Policy):
         "lowest", description="what stored energy is worth in the end"
     )
     trading: Literal["tariff", "local"] = Field(
-        "local", description="what energy is worth: the tariff, or what neighbours pay and ask"
+        "local",
+        description="what energy is worth: the tariff, or what neighbours pay and ask, which a "
+        "market of metered energy does not tell",
     )
     room_share: float = Field(
         0.5, gt=0.0, le=1.0, description="of the rating, traded with neighbours at first [-]"

@@ -113,11 +113,14 @@ def clearing_fault(quantity, fill, paid, volume, fault):  # type: ignore[no-unty
         if fill[i] * quantity[i] < 0.0 or not abs(fill[i]) <= abs(quantity[i]):
             fault[0] = 1
             return
+        if not np.isfinite(paid[i]):
+            fault[0] = 2
+            return
         bought += max(fill[i], 0.0)
         turnover += abs(fill[i])
         total += paid[i]
     scale = 1e-9 * max(1.0, turnover)
-    if not total >= -scale:  # nor NaN
+    if total < -scale:
         fault[0] = 2
     elif not abs(volume[0] - bought) <= scale:
         fault[0] = 3

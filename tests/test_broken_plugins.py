@@ -37,6 +37,8 @@ class Broken(Market):
             "shape": lambda: replace(cleared, fills_kwh=fills[:-1], payment_eur=paid[:-1]),
             "nan": lambda: replace(cleared, fills_kwh=fills * np.nan),
             "nan paid": lambda: replace(cleared, payment_eur=paid * np.nan),
+            "inf paid": lambda: replace(cleared, payment_eur=paid + np.inf),
+            "both inf": lambda: replace(cleared, payment_eur=np.copysign(np.inf, fills)),
             "nothing": lambda: None,
             "raises": lambda: 1 / 0,
             "leaves": lambda: exit(0),
@@ -46,7 +48,19 @@ class Broken(Market):
 
 @pytest.mark.parametrize(
     "fault",
-    ["deficit", "overfill", "volume", "shape", "nan", "nan paid", "nothing", "raises", "leaves"],
+    [
+        "deficit",
+        "overfill",
+        "volume",
+        "shape",
+        "nan",
+        "nan paid",
+        "inf paid",
+        "both inf",
+        "nothing",
+        "raises",
+        "leaves",
+    ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_market_that_breaks_its_contract_ends_the_run_and_is_named(fault: str) -> None:

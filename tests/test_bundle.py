@@ -826,7 +826,7 @@ def test_hundreds_of_thousands_of_messages_are_refused_in_bounded_memory(folder:
 
 
 def test_golden_actions_are_measured_by_their_own_size() -> None:
-    """Their span or magnitude, at most the card's range; next to nothing counts as 0.01."""
-    actions = np.array([[1e-7, 3.0, -5.0, 40.0], [0.0, 4.0, -5.0, 0.0]])
-    sizes = size_of(actions, np.array([20.0, 1e9, 20.0, 20.0]))
-    assert sizes.tolist() == [0.01, 4.0, 5.0, 20.0]
+    """Their span or magnitude, at most the card's range; next to nothing is 0.01, nothing 1."""
+    actions = np.array([[1e-7, 3.0, -5.0, 40.0, 0.0, 0.0], [0.0, 4.0, -5.0, 0.0, 0.0, 0.0]])
+    sizes = size_of(actions, np.array([20.0, 1e9, 20.0, 20.0, 20.0, 0.5]))
+    assert sizes.tolist() == [0.01, 4.0, 5.0, 20.0, 1.0, 0.5]

@@ -62,10 +62,11 @@ def size_of(actions: np.ndarray, reach: np.ndarray) -> np.ndarray:
     """Return how large golden actions ``[m, a]`` are, at most the card's range ``[a]``.
 
     That may be as wide as it likes; it makes no wrong action right. Of actions next to nothing the
-    last digits are the machine's own.
+    last digits are the machine's own; where all are 0 nothing tells their size, which counts as 1.
     """
     size = np.maximum(np.ptp(actions, axis=0), np.abs(actions).max(0))
-    return np.asarray(np.minimum(np.maximum(size, LEAST_SIZE), reach))
+    size = np.where(size > 0.0, np.maximum(size, LEAST_SIZE), 1.0)
+    return np.asarray(np.minimum(size, reach))
 
 
 def _memory_problems(runs: Sequence[Memory], expected: Memory) -> list[str]:
